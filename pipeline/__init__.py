@@ -1,0 +1,1 @@
+"""Deep supervised hashing experiments as a reproducible pipeline."""

@@ -1,0 +1,62 @@
+"""Backbones: networks that turn images into features. One file each; torchvision is imported by those it makes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.registry import Registry
+
+
+class Backbone(nn.Module):
+    """Images (b, 3, S, S), normalized with ``mean`` and ``std``, to features (b, num_features).
+
+    A subclass takes ``weights``: ``none`` (random), ``imagenet`` (pretrained), or the path of a file that
+    holds its ``state_dict``.
+    """
+
+    #: Per-channel statistics of pixels scaled to [0, 1] that the input is normalized with.
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    num_features: int
+    #: The smallest input, in pixels, that the architecture can take.
+    smallest_input: int = 8
+
+
+_REGISTRY = Registry("pipeline.backbones", "backbone", Backbone)
+names = _REGISTRY.names
+
+
+def create(name: str, *, weights: str = "none") -> Backbone:
+    """Make the backbone called ``name``.
+
+    Raises:
+        UserError: unknown name, or weights that can't be had.
+    """
+    return _REGISTRY.create(name, weights=weights)
+
+
+def load_file(network: nn.Module, path: str) -> None:
+    """Load a ``state_dict`` (.safetensors, or .pt/.pth read with ``weights_only``) into ``network``.
+
+    Raises:
+        UserError: the file is missing, unreadable, or its tensors aren't the network's.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(
+            f"backbone.weights: no file {path!r}; expected 'none', 'imagenet' or the path of a state_dict"
+        )
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file as read
+
+            state = read(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(f"backbone.weights: {path} doesn't fit {type(network).__name__}: {first}") from None

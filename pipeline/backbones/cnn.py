@@ -1,0 +1,47 @@
+"""``cnn``: a small convolutional network for images of 8 to 64 pixels, trained from scratch on a CPU."""
+
+import torch
+from torch import nn
+
+from pipeline.backbones import Backbone, load_file
+from pipeline.runtime.errors import UserError
+
+
+class Cnn(Backbone):
+    """Four 3 x 3 convolutions with batch normalization (32, 64, 128, 128 channels), mean over the positions.
+
+    The first has stride 2 and a pooling follows the second: 19 million multiplications for a
+    32 x 32 image. Not from either paper; both use AlexNet, which is too slow for an embedded default.
+    """
+
+    num_features = 128
+
+    def __init__(self, *, weights: str = "none") -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_block(3, 32, stride=2),
+            *_block(32, 64),
+            nn.MaxPool2d(2),
+            *_block(64, 128),
+            *_block(128, 128),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        if weights == "imagenet":
+            raise UserError(
+                "backbone.weights: cnn has no ImageNet weights; expected 'none' or the path of a state_dict"
+            )
+        if weights != "none":
+            load_file(self, weights)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.layers(images)
+        return features
+
+
+def _block(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    ]

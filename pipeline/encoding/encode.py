@@ -1,0 +1,58 @@
+"""Raw outputs of many images, and a cell's packed codes on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pipeline.codes import pack, pack_labels, sign
+from pipeline.encoding.images import to_device
+from pipeline.encoding.network import HashNetwork
+from pipeline.preparation.arrays import Prepared
+from pipeline.preparation.splits import Indices, Split
+from pipeline.runtime.outputs import write_json
+
+#: Images a forward pass; larger batches don't fit a CPU's cache, or leave a GPU idle.
+BATCH = {"cpu": 256, "cuda": 2048, "mps": 512}
+
+
+@torch.no_grad()
+def outputs(
+    network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device
+) -> Tensor:
+    """Raw head outputs (n, K) float32, on the CPU, of ``images[indices]``, in evaluation mode."""
+    was_training = network.training
+    network.eval()
+    size = BATCH[device.type]
+    batches = [
+        network(to_device(images[indices[start : start + size]], device)).cpu()
+        for start in range(0, len(indices), size)
+    ]
+    network.train(was_training)
+    return torch.cat(batches)
+
+
+def write_codes(
+    network: HashNetwork, data: Prepared, split: Split, device: torch.device, target: Path
+) -> None:
+    """Write the packed codes of query and database, with what a search index needs beside them.
+
+    For each part: ``<part>_codes.npy`` (n, ceil(K/8)) uint8, ``<part>_labels.npy`` (n, ceil(C/8)) uint8 and
+    ``<part>_indices.npy`` (n,) int64, the images' positions in the prepared arrays. ``codes.json`` holds
+    the lengths and the bit order.
+    """
+    for part in ("query", "database"):
+        indices = getattr(split, part)
+        u = outputs(network, data.images, indices, device).numpy()
+        np.save(target / f"{part}_codes.npy", pack(sign(u)))
+        np.save(target / f"{part}_labels.npy", pack_labels(data.labels[indices]))
+        np.save(target / f"{part}_indices.npy", indices)
+    about = {
+        "code_length": network.head.out_features,
+        "num_classes": data.labels.shape[1],
+        "bit": "1 is +1, 0 is -1; the first bit is the highest of the first byte (numpy.packbits)",
+        "content_hash": data.manifest["content_hash"],
+    }
+    write_json(target / "codes.json", about)

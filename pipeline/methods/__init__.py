@@ -1,0 +1,75 @@
+"""Similarity-preserving hashing methods. One file each; all are trained by the same loop."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.runtime.registry import Registry
+
+
+class Method(nn.Module):
+    """A hashing method: what it asks of raw head outputs, apart from the network that makes them.
+
+    A subclass takes ``code_length``, ``num_classes``, ``num_train`` and its own hyperparameters, all by
+    keyword and annotated with the ranges of ``pipeline.runtime.ranges``: params.yaml's schema is read off
+    them. Parameters it registers are trained together with the network; what it solves itself between
+    epochs are buffers.
+
+    Symbols: ``u`` (b, K) raw head outputs, ``labels`` (b, C) multi-hot float, ``indices`` (b,) int64 positions
+    of the batch's images in the training set.
+    """
+
+    def __init__(self, *, code_length: int, num_classes: int, num_train: int) -> None:
+        super().__init__()
+        self.code_length = code_length
+        self.num_classes = num_classes
+        self.num_train = num_train
+
+    def relax(self, u: Tensor) -> Tensor:
+        """Relaxed codes in [-1, 1], (b, K); tanh unless the method says otherwise."""
+        return torch.tanh(u)
+
+    def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        """What keeps similar images together; a 0-dim tensor."""
+        raise NotImplementedError
+
+    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        """The method's own quantization term, already weighted; a 0-dim tensor."""
+        raise NotImplementedError
+
+    def prime(self, u: Tensor, labels: Tensor) -> None:
+        """Take the whole training set's first outputs (n, K) and labels (n, C); fills banks. No-op by default."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Schedules; ``epoch`` counts from 0. No-op by default."""
+
+    def end_epoch(self, epoch: int) -> None:
+        """Discrete updates between epochs; ``epoch`` counts from 0. No-op by default."""
+
+
+_REGISTRY = Registry("pipeline.methods", "method", Method)
+names = _REGISTRY.names
+
+
+def create(
+    name: str, *, code_length: int, num_classes: int, num_train: int, **hyperparameters: Any
+) -> Method:
+    """Make the method called ``name``.
+
+    Args:
+        code_length: K, bits of a code.
+        num_classes: C.
+        num_train: images in the training set.
+        hyperparameters: the method's own; see its file. What is left out takes the default there.
+
+    Raises:
+        UserError: unknown name, unknown hyperparameter, or a value out of range.
+    """
+    given = {"code_length": code_length, "num_classes": num_classes, "num_train": num_train}
+    return _REGISTRY.create(name, **given, **hyperparameters)
+
+
+def similar(labels: Tensor, others: Tensor) -> Tensor:
+    """s_ij: 1.0 where two images share a label, else 0.0; (b, C) and (n, C) multi-hot give (b, n)."""
+    return (labels @ others.T > 0).to(labels.dtype)

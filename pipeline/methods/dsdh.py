@@ -1,0 +1,97 @@
+"""``dsdh``: deep supervised discrete hashing (Li, Sun, He & Tan, NeurIPS 2017)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.methods import Method, similar
+from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
+
+
+class DSDH(Method):
+    """Pairwise likelihood together with a linear classifier of discrete codes.
+
+    The paper minimises, over outputs U, codes B in {-1, +1} and a classifier W,
+
+        - sum_ij (s_ij psi_ij - log(1 + exp psi_ij))        psi_ij = u_i . u_j / 2
+        + mu sum_i |y_i - W^T b_i|^2 + nu |W|_F^2
+        + eta sum_i |b_i - u_i|^2
+
+    by turns: the network by gradient; W in closed form, W = (B B^T + nu/mu I)^-1 B Y^T; B by discrete cyclic
+    coordinate descent, one bit z = sgn(p - B'^T W' v) at a time with P = W Y + eta/mu U.
+
+    Here a batch meets a bank of the whole training set's latest outputs (so j runs over all of it), and W and
+    B are solved between epochs. The likelihood is averaged over pairs, the two squared norms are summed over
+    a code's entries and averaged over images, so ``eta / mu`` means the same as in the paper.
+
+    Deviations: (1) the classification term is also taken on u, mu |y - W^T u|^2, as part of the similarity
+    loss. In the paper it reaches the network only through b, that is through the eta term; a quantizer that
+    replaces that term would cut the labels off. (2) the bank starts from a real pass over the training set.
+
+    Args:
+        mu: weight of the classification term.
+        nu: ridge penalty of the classifier.
+        eta: weight of the method's own quantization term, |b - u|^2.
+        sweeps: passes of coordinate descent over the bits, after each epoch.
+    """
+
+    bank: Tensor
+    bank_labels: Tensor
+    codes: Tensor
+    classifier: Tensor
+
+    def __init__(
+        self,
+        *,
+        code_length: int,
+        num_classes: int,
+        num_train: int,
+        mu: Positive = 0.1,
+        nu: Positive = 0.1,
+        eta: NonNegative = 0.01,
+        sweeps: PositiveInt = 2,
+    ) -> None:
+        super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
+        self.mu, self.nu, self.eta, self.sweeps = mu, nu, eta, sweeps
+        self.register_buffer("bank", torch.zeros(num_train, code_length))
+        self.register_buffer("bank_labels", torch.zeros(num_train, num_classes))
+        self.register_buffer("codes", torch.ones(num_train, code_length))
+        self.register_buffer("classifier", torch.zeros(code_length, num_classes))
+
+    def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        self.bank[indices] = u.detach().to(self.bank.dtype)
+        self.bank_labels[indices] = labels.to(self.bank_labels.dtype)
+        u = u.to(self.bank.dtype)
+        psi = u @ self.bank.T / 2
+        likelihood = functional.softplus(psi) - similar(labels, self.bank_labels).to(psi.dtype) * psi
+        classification = (labels - u @ self.classifier).square().sum(dim=1)
+        return likelihood.mean() + self.mu * classification.mean()
+
+    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        return self.eta * (self.codes[indices] - u).square().sum(dim=1).mean()
+
+    def prime(self, u: Tensor, labels: Tensor) -> None:
+        self.bank.copy_(u)
+        self.bank_labels.copy_(labels)
+        self.codes.copy_(_sign(u))
+        self._solve()
+
+    def end_epoch(self, epoch: int) -> None:
+        self._solve()
+
+    @torch.no_grad()
+    def _solve(self) -> None:
+        """One turn of the discrete side: W given B, then B given W and the outputs."""
+        gram = self.codes.T @ self.codes
+        ridge = self.nu / self.mu * torch.eye(self.code_length, dtype=gram.dtype, device=gram.device)
+        self.classifier.copy_(torch.linalg.solve(gram + ridge, self.codes.T @ self.bank_labels))
+        target = self.bank_labels @ self.classifier.T + self.eta / self.mu * self.bank
+        interaction = self.classifier @ self.classifier.T
+        interaction.fill_diagonal_(0)
+        for _ in range(self.sweeps):
+            for bit in range(self.code_length):
+                self.codes[:, bit] = _sign(target[:, bit] - self.codes @ interaction[:, bit])
+
+
+def _sign(x: Tensor) -> Tensor:
+    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)

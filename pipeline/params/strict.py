@@ -1,0 +1,9 @@
+"""The base of every section's model."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and nothing is converted: text is never read as a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -1,0 +1,78 @@
+"""The parts of a dataset as index files, checked and hashed."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.outputs import read_json, write_json
+
+Indices = npt.NDArray[np.int64]
+PARTS = ("query", "database", "train", "validation")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sorted image indices of the four parts.
+
+    ``query`` is disjoint from ``database``; ``train`` and ``validation`` are disjoint and lie inside it.
+    """
+
+    query: Indices
+    database: Indices
+    train: Indices
+    validation: Indices
+
+    def check(self, num_images: int) -> None:
+        """Raise ``UserError`` where a part is empty, repeats an image, or the rules above are broken."""
+        parts = {name: set(getattr(self, name).tolist()) for name in PARTS}
+        for name, members in parts.items():
+            count = len(getattr(self, name))
+            if not members or len(members) != count:
+                raise UserError(f"split: {name} must hold at least one image and none twice; it has {count}")
+            if min(members) < 0 or max(members) >= num_images:
+                raise UserError(f"split: {name} names images outside the dataset's {num_images}")
+        for a, b in (("query", "database"), ("train", "validation")):
+            if parts[a] & parts[b]:
+                raise UserError(f"split: {a} and {b} share {len(parts[a] & parts[b])} images; expected none")
+        for name in ("train", "validation"):
+            if not parts[name] <= parts["database"]:
+                raise UserError(f"split: {name} must lie inside the database")
+
+    def digest(self) -> str:
+        """SHA-256 over the four index arrays (little-endian int64, in the order of ``PARTS``)."""
+        total = hashlib.sha256()
+        for name in PARTS:
+            total.update(name.encode() + getattr(self, name).astype("<i8").tobytes())
+        return total.hexdigest()
+
+
+def write(split: Split, target: Path, *, protocol: str, seed: int, manifest: dict[str, Any]) -> None:
+    """Check a split against the dataset's manifest, then write ``<part>.npy`` (int64) and ``split.json``."""
+    split.check(manifest["images"])
+    for part in PARTS:
+        np.save(target / f"{part}.npy", getattr(split, part))
+    record = {
+        "protocol": protocol,
+        "seed": seed,
+        **{part: len(getattr(split, part)) for part in PARTS},
+        "split_hash": split.digest(),
+        "content_hash": manifest["content_hash"],
+    }
+    write_json(target / "split.json", record)
+
+
+def load(folder: Path) -> Split:
+    """Read a split.
+
+    Raises:
+        UserError: its files don't match the hash that they were written with.
+    """
+    split = Split(**{part: np.load(folder / f"{part}.npy") for part in PARTS})
+    if split.digest() != read_json(folder / "split.json")["split_hash"]:
+        raise UserError(f"{folder}: the index files differ from split_hash; run `dvc repro` to make them anew")
+    return split

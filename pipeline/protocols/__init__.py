@@ -1,0 +1,33 @@
+"""Protocols: the rules that split a dataset into query, database, train and validation. One file each."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.preparation.splits import Split
+from pipeline.runtime.registry import Registry
+
+class Protocol:
+    """A rule for splitting; a subclass takes its own numbers as keyword-only arguments."""
+
+    def split(self, labels: npt.NDArray[np.uint8], seed: int) -> Split:
+        """Split a dataset.
+
+        Args:
+            labels: multi-hot labels, (n, C) of 0/1.
+            seed: fixes every random choice, the same on every machine and library version.
+
+        Raises:
+            UserError: too few images for what is asked.
+        """
+        raise NotImplementedError
+
+
+_REGISTRY = Registry("pipeline.protocols", "protocol", Protocol)
+names = _REGISTRY.names
+
+
+def create(name: str, **numbers: Any) -> Protocol:
+    """Make the protocol called ``name``; see its file for its numbers."""
+    return _REGISTRY.create(name, **numbers)

@@ -1,0 +1,72 @@
+"""Quantizers: what makes codes discrete and balanced. One file each."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.registry import Registry
+
+
+class Quantizer(nn.Module):
+    """A term that is added to a method's similarity loss.
+
+    A subclass takes its hyperparameters by keyword, annotated with ``pipeline.runtime.ranges``; params.yaml's
+    schema is read off them.
+
+    Attributes:
+        keeps_own_term: whether the method's own quantization term stays (True) or is replaced (False).
+        weight: factor of this term in the total loss; 0 where the quantizer adds none.
+        reads: whether it is given the ``relaxed`` codes or the ``raw`` outputs.
+    """
+
+    keeps_own_term: bool
+    weight: float = 0.0
+    reads: str = "relaxed"
+
+    def forward(
+        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The unweighted term.
+
+        Args:
+            u: (b, K) relaxed codes or raw outputs, whichever ``reads`` says.
+            targets: (b, K) of -1/+1 to compare with; drawn from ``generator`` if None.
+            generator: source of all randomness, on the device of ``u``; the global one is never used.
+
+        Returns:
+            a 0-dim tensor.
+
+        Raises:
+            UserError: ``u`` isn't (b, K), ``targets`` has another shape, or neither targets nor generator is
+                given where the term needs targets.
+        """
+        raise NotImplementedError
+
+
+_REGISTRY = Registry("pipeline.quantizers", "quantizer", Quantizer)
+names = _REGISTRY.names
+
+
+def create(name: str, **hyperparameters: Any) -> Quantizer:
+    """Make the quantizer called ``name``; what is left out takes the default in its file.
+
+    Raises:
+        UserError: unknown name, unknown hyperparameter, or a value out of range.
+    """
+    return _REGISTRY.create(name, **hyperparameters)
+
+
+def uniform_targets(u: Tensor, targets: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """``targets`` checked, or as many drawn uniformly from {-1, +1}^K (equation 2 of the WR paper)."""
+    if u.ndim != 2:
+        raise UserError(f"u must be (b, K), found shape {tuple(u.shape)}")
+    if targets is None:
+        if generator is None:
+            raise UserError("give targets, or a torch.Generator to draw them from")
+        drawn = torch.randint(0, 2, u.shape, generator=generator, device=generator.device)
+        return (2 * drawn - 1).to(device=u.device, dtype=u.dtype)
+    if targets.shape != u.shape:
+        raise UserError(f"targets must be {tuple(u.shape)} like u, found {tuple(targets.shape)}")
+    return targets.to(device=u.device, dtype=u.dtype)

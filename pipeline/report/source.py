@@ -1,0 +1,134 @@
+"""What the aggregate stage left: read, checked, and kept as the text that stands in the files."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from pipeline.runtime.errors import UserError
+
+BASELINE = "original"
+"""The quantizer that the others of the same method and code length are compared with."""
+
+KEYS = ("method", "quantizer", "bits")
+COLUMNS = {
+    "results.csv": (
+        *KEYS, "n", "map_mean", "map_std",
+        "map_improvement_percent", "map_difference", "map_p_value", "map_note",
+    ),
+    "cells.csv": (*KEYS, "seed", "map"),
+    "history.csv": (*KEYS, "epoch"),
+}  # fmt: skip
+AGAIN = "Run the aggregate stage again."
+ABOUT = ("study", "dataset", "selection", "ties")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The aggregate stage's folder in memory; every CSV value is still text, so that no digit is lost."""
+
+    about: dict[str, Any]
+    results: pandas.DataFrame
+    cells: pandas.DataFrame
+    history: pandas.DataFrame
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(self.results["method"]))
+
+    @property
+    def quantizers(self) -> list[str]:
+        tables = (self.results, self.cells, self.history)
+        return list(dict.fromkeys(name for table in tables for name in table["quantizer"]))
+
+    @property
+    def bits(self) -> list[str]:
+        """The code lengths, ascending."""
+        return sorted(dict.fromkeys(self.results["bits"]), key=float)
+
+    @property
+    def seeds(self) -> list[str]:
+        """The study's seeds; where ``about.json`` does not list them, those that occur in ``cells.csv``."""
+        listed = self.about.get("seeds")
+        return [str(seed) for seed in listed] if listed else sorted(set(self.cells["seed"]), key=float)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the aggregated metrics beside ``map``, such as ``precision@100``, in column order."""
+        names = [column.removesuffix("_mean") for column in self.results.columns if column.endswith("_mean")]
+        return [name for name in names if name != "map"]
+
+    @property
+    def map_label(self) -> str:
+        """``mAP``, or ``mAP@k`` where only the k nearest images count."""
+        top = self.about.get("top_k")
+        return "mAP" if top is None else f"mAP@{top}"
+
+    @property
+    def missing_cells(self) -> int:
+        """How many cells of the grid have no numbers."""
+        return sum(max(0, len(self.seeds) - int(number(n) or 0)) for n in self.results["n"])
+
+
+def number(text: str) -> float | None:
+    """The number that ``text`` spells; None for an empty field, ``nan`` or what is no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value
+
+
+def read(folder: Path) -> Source:
+    """Read the four files of the aggregate stage.
+
+    Args:
+        folder: holds ``about.json``, ``results.csv``, ``cells.csv`` and ``history.csv``.
+
+    Raises:
+        UserError: a file is missing or unreadable, or lacks a key, a column or (results) its rows.
+    """
+    about = _read_about(folder / "about.json")
+    tables = {name: _read_csv(folder / name, columns) for name, columns in COLUMNS.items()}
+    if tables["results.csv"].empty:
+        raise UserError(f"{folder / 'results.csv'} has no rows: nothing to report. {AGAIN}")
+    return Source(about, tables["results.csv"], tables["cells.csv"], tables["history.csv"])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: the report needs it. Run the aggregate stage first.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}). {AGAIN}") from None
+
+
+def _read_about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}). {AGAIN}") from None
+    missing = [key for key in ABOUT if not isinstance(about, dict) or key not in about]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}. {AGAIN}")
+    return dict(about)
+
+
+def _read_csv(path: Path, required: tuple[str, ...]) -> pandas.DataFrame:
+    _text(path)  # one wording for a missing or undecodable file
+    try:
+        table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (pandas.errors.EmptyDataError, pandas.errors.ParserError) as error:
+        raise UserError(f"{path} is not a CSV table ({error}). {AGAIN}") from None
+    missing = [column for column in required if column not in table.columns]
+    if missing:
+        raise UserError(f"{path} lacks the column {', '.join(missing)}. {AGAIN}")
+    for column in {"bits", "seed", "epoch"} & set(required):
+        wrong = [text for text in table[column] if number(text) is None]
+        if wrong:
+            raise UserError(f"{path}: {column} must be a number, not {wrong[0]!r}. {AGAIN}")
+    return table

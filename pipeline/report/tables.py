@@ -1,0 +1,307 @@
+"""The report's tables, independent of the form they are shown in, and their Markdown and plain-text forms."""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas
+
+from pipeline.report.source import BASELINE, Source, number
+
+TEXTS = ("method", "quantizer", "selection", "device", "torch")
+WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
+SELECTION = {
+    "validation": "The evaluated epoch of each cell is the one with the best validation mAP.",
+    "last": "The evaluated epoch of each cell is the last one; nothing was selected.",
+    "test": "The evaluated epoch of each cell was chosen on the test images: the numbers are optimistic.",
+}
+TIES = {
+    "expected": "Ties in Hamming distance: mAP is the exact expectation over all orders of tied images.",
+    "stable": "Ties in Hamming distance: tied images stay in the order of the database.",
+    "optimistic": "Ties in Hamming distance: of tied images, the relevant ones come first (optimistic).",
+    "pessimistic": "Ties in Hamming distance: of tied images, the relevant ones come last (pessimistic).",
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One table cell.
+
+    ``text`` is what is shown, ``data`` the full-precision text from the file (None in a text cell),
+    ``column`` the file's column, ``spread`` the standard deviation beside a mean, ``reason`` why there is no
+    number, ``note`` a remark that is always visible, ``star`` whether p is below the significance level.
+    """
+
+    text: str
+    data: str | None = None
+    column: str = ""
+    spread: "Value | None" = None
+    reason: str = ""
+    note: str = ""
+    star: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; ``hint`` explains it in a few words, ``numeric`` columns are right-aligned."""
+
+    title: str
+    numeric: bool = True
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption; ``name`` is the element's id on the page."""
+
+    name: str
+    title: str
+    caption: list[str]
+    columns: list[Column]
+    rows: list[list[Value]]
+
+
+def build(source: Source) -> list[Table]:
+    """All tables of the report, in page order: results, further metrics if any, cells, protocol."""
+    tables = [results(source), metrics(source), cells(source), protocol(source)]
+    return [table for table in tables if table.rows]
+
+
+def results(source: Source) -> Table:
+    """One row per (method, quantizer, bits): mAP, compared with the baseline, and further metrics."""
+    columns = [
+        Column("method", numeric=False),
+        Column("quantizer", numeric=False),
+        Column("bits", hint="code length"),
+        Column(source.map_label, hint="mean ± standard deviation over seeds"),
+        Column("n", hint="seeds in the mean"),
+        *_comparison_columns(source),
+        *(Column(name, hint="mean ± standard deviation over seeds") for name in source.metrics),
+    ]
+    rows = [
+        [
+            *_keys(row),
+            _mean(row, "map"),
+            _whole(row, "n"),
+            *_comparison(row, "map", source),
+            *(_mean(row, name) for name in source.metrics),
+        ]
+        for row in _records(source.results)
+    ]
+    return Table("results", "Results", results_caption(source), columns, rows)
+
+
+def metrics(source: Source) -> Table:
+    """One row per (method, quantizer, bits) and further metric, each compared with the baseline."""
+    columns = [
+        Column("method", numeric=False),
+        Column("quantizer", numeric=False),
+        Column("bits", hint="code length"),
+        Column("metric", numeric=False),
+        Column("value", hint="mean ± standard deviation over seeds"),
+        *_comparison_columns(source),
+    ]
+    rows = [
+        [*_keys(row), Value(name), _mean(row, name), *_comparison(row, name, source)]
+        for name in source.metrics
+        for row in _records(source.results)
+    ]
+    caption = ["The other metrics, compared with the baseline as mAP is.", *_test_caption(source)]
+    return Table("metrics", "Precision", caption, columns, rows)
+
+
+def cells(source: Source) -> Table:
+    """One row per cell with every column of the file; what no cell differs in goes into the caption."""
+    records = list(_records(source.cells))
+    same = {name: text for name, text in (records[0] if len(records) > 1 else {}).items()
+            if not _is_core(name, source) and all(record[name] == text for record in records)}  # fmt: skip
+    names = [str(name) for name in source.cells.columns if name not in same]
+    columns = [Column(_title(name, source), name not in TEXTS) for name in names]
+    rows = [[_plain_value(row, name) for name in names] for row in records]
+    caption = ["Every cell: one training run of one method, quantizer, code length and seed."]
+    if same:
+        shared = ", ".join(f"{_title(name, source)} {text or 'n/a'}" for name, text in same.items())
+        caption.append(f"The same in all of them: {shared}.")
+    return Table("cells", "Every cell", caption, columns, rows)
+
+
+def protocol(source: Source) -> Table:
+    """One row per setting in ``about.json``, nested ones with a dotted name."""
+    columns = [Column("setting", numeric=False), Column("value", numeric=False)]
+    rows = [[Value(name), Value(text)] for name, text in _flat(source.about)]
+    return Table("protocol", "Protocol", ["Everything that was fixed for this study."], columns, rows)
+
+
+def results_caption(source: Source) -> list[str]:
+    """Sentences that say under which protocol the numbers of the results table were obtained."""
+    about = source.about
+    sizes = [f"{about[key]} {key}" for key in ("images", "classes") if key in about]
+    dataset = f"Dataset {about['dataset']}" + (f" ({', '.join(sizes)})" if sizes else "")
+    split = about.get("split")
+    counts = ", ".join(f"{key} {value}" for key, value in split.items()) if isinstance(split, dict) else ""
+    name = f"; protocol {about['protocol']}" if "protocol" in about else ""
+    seeds = source.seeds
+    return [
+        dataset + name + (f" ({counts} images)" if counts else "") + ".",
+        f"Mean ± standard deviation over n of {_seeds(seeds)}.",
+        SELECTION.get(about["selection"], f"Selection of the evaluated epoch: {about['selection']}."),
+        TIES.get(about["ties"], f"Ties in Hamming distance: {about['ties']}."),
+        *_test_caption(source),
+    ]
+
+
+def _seeds(seeds: list[str]) -> str:
+    return f"{len(seeds)} seed{'s' * (len(seeds) != 1)} ({', '.join(seeds)})"
+
+
+def markdown(tables: list[Table], title: str) -> str:
+    """The tables as one Markdown document."""
+    return f"# {_escape(title)}\n\n" + "\n".join(_markdown_table(table) for table in tables)
+
+
+def plain(table: Table, title: str) -> str:
+    """One table for a terminal: aligned columns, then the caption."""
+    heads = [column.title for column in table.columns]
+    body = [[_line(value) for value in row] for row in table.rows]
+    for place in range(len(heads)):
+        if any(row[place].star for row in table.rows):  # numbers without a star leave room for it
+            for texts, row in zip(body, table.rows, strict=True):
+                texts[place] += " " * (not row[place].star)
+    widths = [max(map(len, texts)) for texts in zip(heads, *body, strict=True)]
+    sides = [f"{'>' if c.numeric else '<'}{w}" for c, w in zip(table.columns, widths, strict=True)]
+
+    def line(texts: list[str]) -> str:
+        return "  ".join(map(str.format, ["{:" + side + "}" for side in sides], texts)).rstrip()
+
+    caption = textwrap.wrap(" ".join(table.caption), width=max(60, min(100, sum(widths))))
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([title, "", line(heads), rule, *map(line, body), "", *caption]) + "\n"
+
+
+def _records(table: pandas.DataFrame) -> Iterator[dict[str, str]]:
+    yield from table.to_dict("records")
+
+
+def _is_core(name: str, source: Source) -> bool:
+    """Whether a column of the cells is always shown."""
+    core = ("method", "quantizer", "bits", "seed", "map", "validation_map", "selected_epoch", "epochs")
+    return name in core or name in source.metrics
+
+
+def _title(name: str, source: Source) -> str:
+    if name == "map":
+        return source.map_label
+    return name.replace("validation_map", "validation mAP").replace("_", " ")
+
+
+def _keys(row: dict[str, str]) -> list[Value]:
+    names = [Value(row[name], column=name) for name in ("method", "quantizer")]
+    return [*names, _whole(row, "bits")]
+
+
+def _whole(row: dict[str, str], name: str) -> Value:
+    value = number(row[name])
+    return Value("n/a" if value is None else f"{value:.0f}", row[name], name)
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    return text if re.search("[1-9a-z]", text) else text[1:]  # no sign for what rounds to zero
+
+
+def _mean(row: dict[str, str], name: str) -> Value:
+    """Mean with its spread, or n/a with the reason."""
+    column = f"{name}_mean"
+    mean, deviation = number(row[column]), row.get(f"{name}_std", "")
+    if mean is None:
+        reason = row.get(f"{name}_note", "") or "no value"
+        return Value("n/a", "", column, reason=reason, note=reason)
+    known = number(deviation)
+    reason = "" if known is not None else f"no standard deviation from n = {row['n']}"
+    text = "n/a" if known is None else f"{known:.4f}"
+    spread = Value(text, deviation if known is not None else "", f"{name}_std", reason=reason)
+    return Value(f"{mean:.4f}", row[column], column, spread)
+
+
+def _comparison_columns(source: Source) -> list[Column]:
+    return [
+        Column(f"Δ {BASELINE}", hint=f"difference to {BASELINE}, same method and bits"),
+        Column("improv. %", hint=f"relative improvement over {BASELINE}, percent"),
+        Column("p-value", hint=str(source.about.get("test", "p-value"))),
+    ]
+
+
+def _comparison(row: dict[str, str], metric: str, source: Source) -> list[Value]:
+    """Difference, improvement and p; the reason for a missing one is spelled out beside p."""
+    note = row.get(f"{metric}_note", "")
+    values = []
+    for suffix, digits in (("difference", 4), ("improvement_percent", 2)):
+        column = f"{metric}_{suffix}"
+        value = number(row.get(column, ""))
+        if value is None:
+            values.append(Value("n/a", "", column, reason=note or "no value"))
+        else:
+            values.append(Value(_signed(value, digits), row[column], column))
+    column = f"{metric}_p_value"
+    p = number(row.get(column, ""))
+    if p is None:
+        return [*values, Value("n/a", "", column, reason=note or "no value", note=note or "no value")]
+    level = source.about.get("significance")
+    return [*values, Value(f"{p:#.3g}", row[column], column, note=note, star=level is not None and p < level)]
+
+
+def _test_caption(source: Source) -> list[str]:
+    test, level = source.about.get("test"), source.about.get("significance")
+    compared = f"Δ, improvement and p compare with quantizer {BASELINE} of the same method and code length"
+    star = "" if level is None else f"; * marks p < {level}"
+    return [compared + (f"; p: {test}" if test else "") + star + "."]
+
+
+def _plain_value(row: dict[str, str], name: str) -> Value:
+    text = row[name]
+    value = number(text)
+    if name in TEXTS or (value is None and text not in ("", "nan")):
+        return Value(text, column=name)
+    if value is None:
+        return Value("n/a", "", name, reason="no value")
+    whole = name in WHOLE or (text.isdigit() and "map" not in name and "@" not in name)
+    return Value(f"{value:.0f}" if whole else f"{value:.4f}", text, name)
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, _setting(value)
+
+
+def _setting(value: Any) -> str:
+    if value is None or value == {} or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
+
+
+def _line(value: Value) -> str:
+    """A value in one line of text."""
+    spread = f" ± {value.spread.text}" if value.spread else ""
+    return value.text + spread + "*" * value.star + (f" ({value.note})" if value.note else "")
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([\\`*|\[\]]|<(?=[A-Za-z/!?])|&(?=[#\w]))", r"\\\1", text).replace("\n", " ")
+
+
+def _markdown_table(table: Table) -> str:
+    def line(texts: list[str]) -> str:
+        return "| " + " | ".join(texts) + " |"
+
+    heads = line([_escape(column.title) for column in table.columns])
+    rule = line(["---:" if column.numeric else ":---" for column in table.columns])
+    body = [line([_escape(_line(value)) for value in row]) for row in table.rows]
+    caption = _escape(" ".join(table.caption))
+    return "\n".join([f"## {_escape(table.title)}", "", caption, "", heads, rule, *body]) + "\n"

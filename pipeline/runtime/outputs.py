@@ -1,0 +1,44 @@
+"""Outputs that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_folder(target: Path, aside: Path) -> Iterator[Path]:
+    """Write a folder aside and move it to ``target`` once everything in it is there.
+
+    Args:
+        target: the folder that the stage declares as its output; replaced if it exists.
+        aside: where it is written, on the same file system (``Layout.aside``). What a killed run of the same stage
+            left there is removed first.
+
+    Yields:
+        the folder to write into. If the block raises, it is removed and ``target`` stays as it was.
+    """
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        if target.exists():
+            shutil.rmtree(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):  # the last one out removes the parent
+            aside.parent.rmdir()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` in a form that is the same for the same content (key order kept, floats by ``repr``)."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,15 @@
+"""Types of hyperparameters: what params.yaml may say, and what ``create`` accepts.
+
+A method's or quantizer's keyword-only arguments are annotated with these; the schema of params.yaml is read
+off those annotations, so a hyperparameter is declared in one place.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]

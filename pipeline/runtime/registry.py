@@ -1,0 +1,86 @@
+"""Registries that are folders: a method, quantizer, dataset, protocol or backbone is one file in one folder.
+
+Names are read from the folder's listing and a file is imported only when it is asked for, so adding one
+touches no list, and a stage loads just what its cell uses.
+"""
+
+import difflib
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.runtime.errors import UserError
+
+Base = TypeVar("Base")
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """``" (did you mean 'wr'?)"``, or nothing where no known word is near."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def file_names(folder: Path) -> list[str]:
+    """Names registered by the Python files of ``folder``, sorted; files beginning with ``_`` don't count."""
+    return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
+
+
+class Registry(Generic[Base]):
+    """The classes that the files of one package define, by file name.
+
+    Args:
+        package: the package's dotted name, such as ``pipeline.methods``.
+        kind: what an entry is called in messages, such as ``method``.
+        base: the class that every entry derives from.
+    """
+
+    def __init__(self, package: str, kind: str, base: type[Base]) -> None:
+        self.package = package
+        self.kind = kind
+        self.base = base
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return file_names(Path(str(importlib.import_module(self.package).__file__)).parent)
+
+    def get(self, name: str) -> type[Base]:
+        """The class that the file called ``name`` defines.
+
+        Raises:
+            UserError: no such name; the message lists the known ones.
+        """
+        if name not in self.names():
+            known = ", ".join(self.names())
+            raise UserError(f"unknown {self.kind} {name!r}{nearest(name, self.names())}; known: {known}")
+        module = importlib.import_module(f"{self.package}.{name}")
+        return next(
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__
+        )
+
+    def create(self, name: str, **arguments: Any) -> Base:
+        """Make the entry called ``name``.
+
+        Raises:
+            UserError: an unknown name, an argument that the entry does not take, or one out of its range.
+        """
+        entry = self.get(name)
+        taken = {p.name: p for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY}
+        for argument, value in arguments.items():
+            if argument not in taken:
+                hint = nearest(argument, list(taken))
+                takes = ", ".join(taken) or "none"
+                raise UserError(f"{self.kind} {name!r} takes no {argument!r}{hint}; it takes: {takes}")
+            try:
+                TypeAdapter(taken[argument].annotation).validate_python(value, strict=True)
+            except ValidationError as error:
+                what = error.errors()[0]["msg"]
+                raise UserError(f"{self.kind} {name!r}, {argument}: {what}; found {value!r}") from None
+        missing = [p.name for p in taken.values() if p.default is p.empty and p.name not in arguments]
+        if missing:
+            raise UserError(f"{self.kind} {name!r} needs {', '.join(missing)}")
+        return entry(**arguments)

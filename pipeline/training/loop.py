@@ -1,0 +1,135 @@
+"""The training loop, the only one."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.encoding.encode import outputs
+from pipeline.encoding.images import Augmentation, to_device
+from pipeline.encoding.network import HashNetwork
+from pipeline.methods import Method
+from pipeline.preparation.arrays import Prepared
+from pipeline.preparation.splits import Split
+from pipeline.quantizers import Quantizer
+from pipeline.runtime.errors import UserError
+from pipeline.training import optimization
+from pipeline.training.history import History
+from pipeline.training.objective import losses
+from pipeline.training.selection import Selection
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The kept weights and which epoch (from 0) they are of."""
+
+    state: dict[str, Tensor]
+    selected_epoch: int
+    validation_map: float
+
+
+class Trainer:
+    """Trains one network with one method and one quantizer.
+
+    Images, labels and the order of batches live on the device as whole tensors; a step copies nothing to or from
+    it, and losses are read once an epoch.
+
+    Args:
+        settings: params.yaml's ``training`` section.
+        quantizer_name: name that the quantizer's term is logged under.
+        seed: order of batches, augmentation and random targets.
+    """
+
+    def __init__(
+        self,
+        network: HashNetwork,
+        method: Method,
+        quantizer: Quantizer,
+        data: Prepared,
+        split: Split,
+        settings: dict[str, Any],
+        *,
+        quantizer_name: str,
+        seed: int,
+    ) -> None:
+        self.network, self.method, self.quantizer = network, method, quantizer
+        self.settings, self.quantizer_name = settings, quantizer_name
+        self.device = network.head.weight.device
+        self.data, self.split = data, split
+        self.images = to_device(data.images[split.train], self.device)
+        self.labels = torch.from_numpy(data.labels[split.train]).to(self.device, torch.float32)
+        self.augment = Augmentation(**settings["augmentation"])
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.selection = Selection(settings["selection"], data, split)
+        self.batch_size = min(settings["batch_size"], len(self.images))
+        self.batches = len(self.images) // self.batch_size
+        self.optimizer, self.scheduler = optimization.make(
+            settings["optimizer"], network, method, settings["epochs"] * self.batches
+        )
+
+    def fit(self, history: History) -> Fitted:
+        """Train for the set number of epochs.
+
+        A last batch that isn't full is left out of its epoch; the order is drawn anew for each.
+
+        Raises:
+            UserError: the loss is no longer finite.
+        """
+        self.method.prime(*self._first_outputs())
+        best: Fitted | None = None
+        best_score = -math.inf
+        epochs = self.settings["epochs"]
+        progress = tqdm(range(epochs), unit=" epochs", disable=None, mininterval=0.5)
+        for epoch in progress:
+            row = self._epoch(epoch)
+            row["validation_map"] = math.nan
+            if (epoch + 1) % self.settings["validate_every"] == 0 or epoch == epochs - 1:
+                row["validation_map"] = self.selection.validation_map(self.network)
+                score = self.selection.score(self.network, epoch, row["validation_map"])
+                if score > best_score:
+                    best_score = score
+                    state = copy.deepcopy(self.network.state_dict())
+                    best = Fitted(state, epoch, row["validation_map"])
+            history.add(row)
+            progress.set_postfix({name: f"{value:.4f}" for name, value in row.items() if name != "epoch"})
+        history.close()
+        assert best is not None  # the last epoch is always validated
+        return best
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        self.network.train()
+        self.method.start_epoch(epoch)
+        order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
+        sums: dict[str, Tensor] = {}
+        rate = self.optimizer.param_groups[0]["lr"]
+        for step in range(self.batches):
+            indices = order[step * self.batch_size : (step + 1) * self.batch_size]
+            for name, value in self._step(indices).items():
+                sums[name] = sums[name] + value if name in sums else value
+        self.method.end_epoch(epoch)
+        means = {name: float(total) / self.batches for name, total in sums.items()}
+        if not math.isfinite(means["loss"]):
+            raise UserError(
+                f"training: the loss is {means['loss']} in epoch {epoch + 1}; "
+                "lower training.optimizer.learning_rate or the quantizer's weight"
+            )
+        return {"epoch": epoch, "learning_rate": rate, **means}
+
+    def _step(self, indices: Tensor) -> dict[str, Tensor]:
+        images = self.augment(self.images[indices], self.generator)
+        u = self.network(images)
+        batch = (u, self.labels[indices], indices)
+        parts = losses(self.method, self.quantizer, self.quantizer_name, batch, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.scheduler.step()
+        return {name: value.detach() for name, value in parts.items()}
+
+    def _first_outputs(self) -> tuple[Tensor, Tensor]:
+        u = outputs(self.network, self.data.images, self.split.train, self.device)
+        return u.to(self.device), self.labels

@@ -1,0 +1,43 @@
+"""How a method's and a quantizer's losses compose."""
+
+import torch
+from torch import Tensor
+
+from pipeline.methods import Method
+from pipeline.quantizers import Quantizer
+
+Parts = dict[str, Tensor]
+
+
+def losses(
+    method: Method,
+    quantizer: Quantizer,
+    name: str,
+    batch: tuple[Tensor, Tensor, Tensor],
+    generator: torch.Generator,
+) -> Parts:
+    """The total loss of a batch and its parts, each under its own name.
+
+    ``total = similarity`` plus the method's own quantization term, where the quantizer keeps it, plus ``weight``
+    times the quantizer's term, where it has one.
+
+    Args:
+        name: the quantizer's name; its unweighted term is logged under it.
+        batch: raw outputs u (b, K), labels (b, C), indices (b,).
+        generator: randomness of the quantizer's targets.
+
+    Returns:
+        0-dim tensors ``loss`` (the total, with gradient), ``similarity``, and ``own_quantization`` and the
+        quantizer's part where they count.
+    """
+    u, labels, indices = batch
+    parts = {"similarity": method.similarity_loss(u, labels, indices)}
+    total = parts["similarity"]
+    if quantizer.keeps_own_term:
+        parts["own_quantization"] = method.quantization_loss(u, labels, indices)
+        total = total + parts["own_quantization"]
+    if quantizer.weight:
+        given = u if quantizer.reads == "raw" else method.relax(u)
+        parts[name] = quantizer(given, generator=generator)
+        total = total + quantizer.weight * parts[name]
+    return {"loss": total, **parts}

@@ -1,0 +1,17 @@
+"""aggregate: seeds become means, standard deviations and t-tests against the baseline."""
+
+from typing import Any
+
+from pipeline.aggregation import aggregate
+from pipeline.runtime.entry import study_stage
+from pipeline.runtime.layout import Layout
+
+
+def main(params: dict[str, Any]) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.tables) as target:
+        aggregate(params, layout, target)
+
+
+if __name__ == "__main__":
+    study_stage(main)

@@ -1,0 +1,23 @@
+"""encode: one cell's packed codes of query and database, ready for a search index."""
+
+from typing import Any
+
+from pipeline.encoding import device as devices
+from pipeline.encoding.encode import write_codes
+from pipeline.encoding.network import load
+from pipeline.preparation import arrays, splits
+from pipeline.runtime.entry import cell_stage
+from pipeline.runtime.layout import Cell, Layout
+
+
+def main(params: dict[str, Any], cell: Cell) -> None:
+    layout = Layout(params["study"])
+    data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
+    device = devices.choose(params["compute"])
+    network = load(params["backbone"], cell.bits, device, layout.train(cell) / "weights.safetensors")
+    with layout.whole(layout.codes(cell)) as target:
+        write_codes(network, data, split, device, target)
+
+
+if __name__ == "__main__":
+    cell_stage(main)

@@ -1,0 +1,17 @@
+"""evaluate: every number about one cell, and its training history."""
+
+from typing import Any
+
+from pipeline.evaluation import evaluate_cell
+from pipeline.runtime.entry import cell_stage
+from pipeline.runtime.layout import Cell, Layout
+
+
+def main(params: dict[str, Any], cell: Cell) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.metrics(cell)) as target:
+        evaluate_cell(params["evaluation"], cell, layout.train(cell), layout.codes(cell), target)
+
+
+if __name__ == "__main__":
+    cell_stage(main)

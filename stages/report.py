@@ -1,0 +1,18 @@
+"""report: tables and figures as one page, and the study's runs made complete in MLflow."""
+
+from typing import Any
+
+from pipeline import report, tracking
+from pipeline.runtime.entry import study_stage
+from pipeline.runtime.layout import Layout
+
+
+def main(params: dict[str, Any]) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.report) as target:
+        report.write(layout.tables, target)
+    tracking.complete_or_say_how(params)
+
+
+if __name__ == "__main__":
+    study_stage(main)

@@ -1,0 +1,23 @@
+"""train: one cell's weights, per-epoch history and training metrics."""
+
+from typing import Any
+
+from pipeline.preparation import arrays, splits
+from pipeline.runtime.entry import cell_stage
+from pipeline.runtime.layout import Cell, Layout
+from pipeline.training.cell import train
+from pipeline.training.live import live
+
+
+def main(params: dict[str, Any], cell: Cell) -> None:
+    layout = Layout(params["study"])
+    data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
+    with (
+        live(cell, layout.aside(layout.train(cell)) / "history.csv"),
+        layout.whole(layout.train(cell)) as target,
+    ):
+        train(params, cell, data, split, target)
+
+
+if __name__ == "__main__":
+    cell_stage(main)
