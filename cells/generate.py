@@ -1,36 +1,56 @@
-"""Write ``cells/<method>/dvc.yaml`` for every registered method: ``make cells``, or ``python -m cells.generate``.
+"""Write ``cells/<method>/<stage>/dvc.yaml`` for every registered method: ``make cells``.
 
-The files differ in the method's name alone. Folders of methods that are gone are removed.
+The files of one stage differ in the method's name alone. Folders of methods that are gone are removed.
 """
 
+import re
 import shutil
+import textwrap
 from pathlib import Path
 
 from pipeline.runtime.registry import file_names
 
 HERE = Path(__file__).parent
 METHODS = HERE.parent / "pipeline" / "methods"
+HEAD = """\
+# Made from cells/template.yaml by `make cells`; edit that file.
+vars: [../../../params.yaml]
+
+stages:
+  {stage}:
+    matrix:
+      method: [{method}]
+      quantizer: ${{grid.methods.{method}}}
+      bits: ${{grid.bits}}
+      seed: ${{grid.seeds}}
+    wdir: ../../..
+"""
 
 
-def expected() -> dict[Path, str]:
-    """What every generated file must hold, by path."""
+def expected(methods: list[str]) -> dict[Path, str]:
+    """What every generated file must hold, by its path below ``cells/``."""
     template = (HERE / "template.yaml").read_text(encoding="utf-8")
-    body = template[template.index("vars:") :]
-    head = "# Made from cells/template.yaml by `make cells`; edit that file.\n"
+    # Split as text, so that the files keep the template's own layout.
+    _, *parts = re.split(r"^(\w+):\n", template, flags=re.MULTILINE)
+    stages = dict(zip(parts[::2], parts[1::2], strict=True))
     return {
-        HERE / name / "dvc.yaml": head + body.replace("METHOD", name) for name in file_names(METHODS)
+        Path(method, stage, "dvc.yaml"): HEAD.format(stage=stage, method=method)
+        + textwrap.indent(body.rstrip() + "\n", "  ")
+        for method in methods
+        for stage, body in stages.items()
     }
 
 
-def main() -> None:
-    files = expected()
-    for folder in HERE.iterdir():
-        if (folder / "dvc.yaml").exists() and folder / "dvc.yaml" not in files:
-            shutil.rmtree(folder)
+def write(folder: Path, methods: list[str]) -> None:
+    """Make ``folder`` hold the files of these methods and of no other."""
+    files = {folder / path: text for path, text in expected(methods).items()}
+    for found in folder.glob("*/*/dvc.yaml"):
+        if found not in files:
+            shutil.rmtree(found.parent)
     for path, text in files.items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write(HERE, file_names(METHODS))

@@ -36,6 +36,14 @@ def seed_stage(run: Callable[[Params, int], None]) -> None:
     _execute(lambda params: run(params, seed))
 
 
+def code_stage(run: Callable[[Params, str], None]) -> None:
+    """Run the stage that hashes the shared modules of one of the cells' stages."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--stage", required=True)
+    stage = parser.parse_args().stage
+    _execute(lambda params: run(params, stage))
+
+
 def study_stage(run: Callable[[Params], None]) -> None:
     """Run a stage that works on the whole study."""
     argparse.ArgumentParser().parse_args()

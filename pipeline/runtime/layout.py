@@ -4,6 +4,7 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
 
     data/            packed images and labels, manifest.json            (prepare)
     splits/<seed>/   query, database, train, validation indices         (split)
+    code/<stage>/    hashes of the modules that all cells share         (code-<stage>)
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
     metrics/<cell>/  every number about the cell, and its history       (evaluate)
@@ -70,6 +71,9 @@ class Layout:
 
     def split(self, seed: int) -> Path:
         return self.folder / "splits" / str(seed)
+
+    def code(self, stage: str) -> Path:
+        return self.folder / "code" / stage
 
     def train(self, cell: Cell) -> Path:
         return self.folder / "train" / cell.name

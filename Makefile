@@ -1,0 +1,53 @@
+# `make help` lists the targets. Everything runs in .venv, which is set up on first use.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro ui track test check cells clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+setup: $(VENV)/.repro ## make .venv and install requirements.txt
+
+repro: $(VENV)/.repro ## run what is out of date (dvc repro), then print the results table
+	dvc repro
+	@python -m pipeline.report
+
+ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+track: $(VENV)/.repro ## bring all results of the study into MLflow
+	@python -m pipeline.tracking
+
+test: $(VENV)/.test ## run the tests
+	python -m pytest $(PYTEST)
+
+check: $(VENV)/.test ## run the linter, the formatter's check and the type checker
+	ruff check .
+	ruff format --check .
+	mypy
+
+cells: $(VENV)/.repro ## write cells/<method>/dvc.yaml for every method
+	@python -m cells.generate
+
+clean: ## remove .venv and caches; results and the DVC cache stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; try make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.repro: requirements.txt | $(BIN)/python
+	$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.test: requirements-dev.txt $(VENV)/.repro
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	@touch $@

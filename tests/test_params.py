@@ -1,0 +1,150 @@
+"""params.yaml: what passes, and the one line that each mistake gets."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import params as gate
+from pipeline.params.check import Loader
+from pipeline.runtime.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+CONTENT = yaml.load((ROOT / "params.yaml").read_text(), Loader)
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    content = copy.deepcopy(CONTENT)
+    *parents, last = path.split(".")
+    place = content
+    for key in parents:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return content
+
+
+def test_the_default_passes() -> None:
+    assert gate.check(CONTENT) == []
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_passes_under_its_own_name(study: Path) -> None:
+    assert gate.read(study)["study"] == study.stem
+
+
+def test_reading_changes_nothing() -> None:
+    """The gate may refuse but never change: that is why no stage depends on it."""
+    assert gate.read(ROOT / "params.yaml") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        ("training.epoch", 3, "training.epoch: unknown key (did you mean 'epochs'?)"),
+        ("quantizers.wr.wieght", 3, "quantizers.wr.wieght: unknown key (did you mean 'weight'?)"),
+        ("zebra", 1, "zebra: unknown key; known here: study, dataset"),
+        ("training.epochs", "ten", "training.epochs: expected integer; found 'ten'"),
+        ("training.epochs", True, "training.epochs: expected integer; found True"),
+        ("training.epochs", 0, "training.epochs: expected greater than 0; found 0"),
+        ("training.optimizer.learning_rate", -1.0, "learning_rate: expected greater than 0; found -1.0"),
+        ("training.selection", "best", "expected one of validation, last, test; found 'best'"),
+        ("training.selection", "valid", "found 'valid' (did you mean 'validation'?)"),
+        ("training.validate_every", 99, "validate_every: expected at most training.epochs (10), found 99"),
+        ("dataset.name", "cifar", "dataset.name: expected one of cifar10, digits; found 'cifar' (did you"),
+        ("study", "my study", "study: expected"),
+        ("grid.bits", [], "grid.bits: expected at least one value; found []"),
+        ("grid.bits", [16, 0], "grid.bits.1: expected greater than or equal to 1; found 0"),
+        ("grid.seeds", [1, 2, 1], "grid.seeds: expected each value once (twice or more: 1); found [1, 2, 1]"),
+        ("grid.methods", {"csq": [], "dsdh": []}, "a quantizer for at least one method (the grid is empty)"),
+        ("grid.methods.csq", ..., "grid.methods.csq: missing"),
+        ("grid.methods.csq", ["wrr"], "found 'wrr' (did you mean 'wr'?)"),
+        ("grid.methods.hashnot", ["wr"], "grid.methods.hashnot: unknown key"),
+        ("training", ..., "training: missing; expected a section with epochs, batch_size"),
+        ("methods.dsdh", ..., "methods.dsdh: missing, but the grid uses it"),
+        ("methods.dsdh.mu", ..., "methods.dsdh.mu: missing"),
+        ("methods.dsdh.mu", float("nan"), "methods.dsdh.mu: expected"),
+        ("quantizers.wr", ..., "quantizers.wr: missing, but the grid uses it"),
+        ("quantizers.swd.projections", 1.5, "quantizers.swd.projections: expected integer"),
+        ("quantizers.wr.weight", 0, "quantizers.wr.weight: expected greater than 0; found 0"),
+        ("evaluation.precision_at", [1000, 1000], "each value once (twice or more: 1000)"),
+        ("statistics.significance", 1.0, "statistics.significance: expected less than 1; found 1.0"),
+        ("split.per_class.query", 0, "split.per_class.query: expected greater than 0; found 0"),
+    ],
+)
+def test_a_mistake_gets_one_line(path: str, value: Any, line: str) -> None:
+    problems = gate.check(changed(path, value))
+    assert len(problems) == 1, problems
+    assert line in problems[0]
+    assert "\n" not in problems[0]
+
+
+def test_a_method_left_out_needs_no_section() -> None:
+    content = changed("grid.methods.dsdh", [])
+    del content["methods"]["dsdh"]
+    assert gate.check(content) == []
+
+
+def test_all_mistakes_at_once() -> None:
+    content = changed("training.epochs", "ten")
+    content["grid"]["seeds"] = [0, 0]
+    content["compute"]["devise"] = "cpu"
+    content["quantizers"]["wr"]["weight"] = -1
+    assert len(gate.check(content)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("study: [1,", "line 1: not YAML"),
+        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' stands there twice; keep one"),
+        ("", "expected sections such as 'dataset:'"),
+        ("- 1", "expected sections such as 'dataset:'"),
+    ],
+)
+def test_files_that_are_no_params(tmp_path: Path, text: str, line: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match="params.yaml") as caught:
+        gate.read(file)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_are_read_as_dvc_reads_them() -> None:
+    assert yaml.load("{a: 1e-3, b: 1e3, c: 1.5, d: 3, e: 1e, f: e5}", Loader) == {
+        "a": 0.001, "b": 1000.0, "c": 1.5, "d": 3, "e": "1e", "f": "e5",
+    }  # fmt: skip
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file; run in the project's root"):
+        gate.read(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "aggregate"])
+def test_a_stage_says_it_and_writes_nothing(tmp_path: Path, stage: str) -> None:
+    content = changed("training.epochs", "ten")
+    content["grid"]["seeds"] = [0, 0]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    cell = ["--method", "csq", "--quantizer", "wr", "--bits", "16", "--seed", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", *(cell if stage == "train" else [])],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: params.yaml: grid.seeds: expected each value once (twice or more: 0); found [0, 0]",
+        "error: params.yaml: training.epochs: expected integer; found 'ten'",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
