@@ -1,0 +1,165 @@
+"""A real project in a temporary folder: the repository's files, a small study, real DVC, real MLflow."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+COPIED = ("cells", "pipeline", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
+
+
+class Project:
+    """A copy of the repository that a test may edit and run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / self.params["study"]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        content: dict[str, Any] = yaml.safe_load((self.folder / "params.yaml").read_text())
+        return content
+
+    def edit(self, path: str, value: Any) -> None:
+        """Set one value of params.yaml by its dotted path."""
+        content = self.params
+        *parents, last = path.split(".")
+        place = content
+        for key in parents:
+            place = place[key]
+        place[last] = value
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def append(self, file: str, text: str) -> None:
+        with (self.folder / file).open("a") as stream:
+            stream.write(text)
+
+    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, cwd=self.folder, env={**self.env, **env}, capture_output=True, text=True, timeout=600
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def repro(self, *arguments: str, **env: str) -> list[str]:
+        """`dvc repro`; returns the addresses of the stages that ran or were restored, in order."""
+        lines = self.run("dvc", "repro", *arguments, **env).stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith(("Running stage", "Stage '")) and "skipping" not in line]
+
+
+def copy_project(folder: Path) -> Project:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "dvc.lock"))
+        elif source.exists():
+            shutil.copy(source, folder / name)
+    project = Project(folder)
+    project.run("git", "init", "-q")
+    project.run("git", "config", "user.email", "test@example.org")
+    project.run("git", "config", "user.name", "Test")
+    project.run("dvc", "init", "-q")
+    project.run("dvc", "config", "core.analytics", "false")
+    return project
+
+
+SMALL_GRID = {"methods": {"csq": ["original", "wr"], "dsdh": ["original", "wr"]}, "bits": [16], "seeds": [0, 1]}
+
+
+def make_small(project: Project) -> None:
+    """Eight cells of two epochs."""
+    content = project.params
+    content["study"] = "small"
+    content["grid"] = {
+        **SMALL_GRID,
+        "methods": {name: SMALL_GRID["methods"].get(name, []) for name in content["grid"]["methods"]},  # type: ignore[attr-defined]
+    }
+    content["training"] |= {"epochs": 2}
+    content["evaluation"] |= {"precision_at": [10, 100]}
+    (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The small study, run to its end by a real `dvc repro`. Tests that use it read, or put back what they edit."""
+    project = copy_project(tmp_path_factory.mktemp("finished"))
+    make_small(project)
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-q", "-m", "start")
+    project.repro()
+    yield project
+
+
+STAND_IN = '''\
+"""Stands in for a stage: its outputs say what it was given, so a change travels on as it would for real."""
+import hashlib, sys
+from pathlib import Path
+import yaml
+
+stage, arguments = sys.argv[1], sys.argv[2:]
+params = yaml.safe_load(Path("params.yaml").read_text())
+root = Path("results") / params["study"]
+cell = "-".join(arguments[1::2])
+
+def of(*things):
+    total = hashlib.sha256()
+    for thing in things:
+        files = sorted(thing.rglob("*")) if isinstance(thing, Path) and thing.is_dir() else [thing]
+        for file in files:
+            if isinstance(file, Path):
+                total.update(file.read_bytes() if file.is_file() else b"")
+            else:
+                total.update(repr(file).encode())
+    return total.hexdigest()
+
+def put(folder, text, name="out.txt"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+if stage == "prepare":
+    put(root / "data", of(params["dataset"]), "manifest.json")
+elif stage == "split":
+    put(root / "splits" / cell, of(params["split"], cell, root / "data"), "split.json")
+elif stage == "code":
+    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"code-{cell}"]["deps"]
+    put(root / "code" / cell, of(*map(Path, listed)))
+elif stage == "train":
+    method, quantizer, bits, seed = arguments[1::2]
+    put(root / "train" / cell, of(cell, params["training"], params["methods"][method], params["quantizers"][quantizer],
+        Path("pipeline/methods", method + ".py").read_text(), root / "splits" / seed, root / "code" / "train"))
+elif stage == "encode":
+    put(root / "codes" / cell, of(root / "train" / cell, root / "code" / "encode"))
+elif stage == "evaluate":
+    put(root / "metrics" / cell, of(root / "codes" / cell, params["evaluation"], root / "code" / "evaluate"))
+elif stage == "aggregate":
+    put(root / "tables", of(root / "metrics", params["grid"], params["statistics"]), "metrics.json")
+elif stage == "report":
+    put(root / "report", of(root / "tables", Path("pipeline/report")), "index.html")
+'''
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Project:
+    """The small study with stand-ins for the stages: what DVC does, without the time that training takes."""
+    project = copy_project(tmp_path / "quick")
+    make_small(project)
+    (project.folder / "standin.py").write_text(STAND_IN)
+    for file in project.folder.rglob("dvc.yaml"):
+        file.write_text(file.read_text().replace("python -m stages.", "python standin.py "))
+    return project

@@ -1,0 +1,184 @@
+"""dvc.yaml: what re-runs after an edit, and that every module a stage uses is among its dependencies."""
+
+import ast
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Project
+
+from cells.generate import expected
+from pipeline import methods
+
+
+def kinds(stages: list[str]) -> Counter[str]:
+    """How many stages of each kind ran: ``cells/csq/train/dvc.yaml:train@csq-wr-16-0`` is a train."""
+    return Counter(stage.split(":")[-1].split("@")[0] for stage in stages)
+
+
+CELLS = 8
+WHOLE = {
+    "prepare": 1, "split": 2, "code-train": 1, "code-encode": 1, "code-evaluate": 1,
+    "train": CELLS, "encode": CELLS, "evaluate": CELLS, "aggregate": 1, "report": 1,
+}  # fmt: skip
+
+
+def test_generated_files_are_in_step_with_template_and_registry() -> None:
+    found = {path.relative_to(ROOT / "cells"): path.read_text() for path in ROOT.glob("cells/*/*/dvc.yaml")}
+    assert found == expected(methods.names()), "run `make cells`"
+
+
+def test_params_name_every_method() -> None:
+    for file in [ROOT / "params.yaml", *ROOT.glob("studies/*.yaml")]:
+        assert sorted(yaml.safe_load(file.read_text())["grid"]["methods"]) == methods.names(), file
+
+
+def test_what_reruns_after_each_edit(quick: Project) -> None:
+    assert kinds(quick.repro()) == WHOLE
+    assert quick.repro() == []
+
+    quick.edit("quantizers.wr.weight", 0.5)
+    ran = quick.repro()
+    assert kinds(ran) == {"train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
+    assert all("-wr-" in stage for stage in ran if "@" in stage)
+
+    quick.append("pipeline/report/page.py", "\n# changed\n")
+    assert kinds(quick.repro()) == {"report": 1}
+
+    quick.append("pipeline/methods/dsdh.py", "\n# changed\n")
+    ran = quick.repro()
+    assert kinds(ran) == {"train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
+    assert all("@dsdh-" in stage for stage in ran if "@" in stage)
+
+    quick.append("pipeline/quantizers/wr.py", "\n# changed\n")
+    ran = quick.repro()
+    assert kinds(ran)["train"] == 4
+    assert all("-wr-" in stage for stage in ran if "train@" in stage)
+
+    quick.append("pipeline/training/loop.py", "\n# changed\n")
+    assert kinds(quick.repro()) == {
+        "code-train": 1, "train": 8, "encode": 8, "evaluate": 8, "aggregate": 1, "report": 1,
+    }  # fmt: skip
+
+    quick.edit("evaluation.top_k", 100)
+    assert kinds(quick.repro()) == {"evaluate": 8, "aggregate": 1, "report": 1}
+
+    quick.edit("statistics.paired", False)
+    assert kinds(quick.repro()) == {"aggregate": 1, "report": 1}
+
+    quick.append("pipeline/params/check.py", "\n# changed\n")
+    assert quick.repro() == [], "the gate can't change a result"
+
+
+def test_growing_and_shrinking_the_grid(quick: Project) -> None:
+    quick.repro()
+    quick.edit("grid.seeds", [0, 1, 2])
+    assert kinds(quick.repro()) == {
+        "split": 1, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
+    }  # fmt: skip
+    quick.edit("grid.methods.dsdh", [])
+    assert set(kinds(quick.repro())) <= {"aggregate", "report"}
+    assert quick.repro() == []
+    assert "up to date" in quick.run("dvc", "status").stdout
+
+
+def test_a_new_method_needs_no_edit_of_the_graph(quick: Project) -> None:
+    """Its file, its params section, its line in the grid, and `make cells`."""
+    quick.repro()
+    (quick.folder / "pipeline/methods/mine.py").write_text("# a new method\n")
+    quick.run("python", "-m", "cells.generate")
+    for file in (quick.folder / "cells" / "mine").rglob("dvc.yaml"):
+        file.write_text(file.read_text().replace("python -m stages.", "python standin.py "))
+    for file in quick.folder.glob("cells/*/*/dvc.yaml"):
+        file.write_text(file.read_text().replace("python -m stages.", "python standin.py "))
+    quick.edit("grid.methods.mine", ["original"])
+    quick.edit("methods.mine", {})
+    ran = quick.repro()
+    assert kinds(ran) == {"train": 2, "encode": 2, "evaluate": 2, "aggregate": 1, "report": 1}
+    assert all("@mine-" in stage for stage in ran if "train@" in stage)
+
+
+def covers(dependencies: list[str], module: Path) -> bool:
+    return any(module == Path(d) or Path(d) in module.parents for d in dependencies)
+
+
+def only_documentation(file: Path) -> bool:
+    """A package whose file holds a docstring and nothing that could change a result."""
+    return all(isinstance(node, ast.Expr) for node in ast.parse((ROOT / file).read_text()).body)
+
+
+def declared(stage: str) -> list[str]:
+    """A stage's dependencies, those of the code stage it depends on included."""
+    top = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    cell = yaml.safe_load((ROOT / "cells" / "template.yaml").read_text())
+    deps: list[str] = (top | cell)[stage]["deps"] + (top[f"code-{stage}"]["deps"] if stage in cell else [])
+    values = {
+        "${dataset.name}": "digits", "${split.protocol}": "counts",
+        "${item.method}": "dsdh", "${item.quantizer}": "wr",
+    }  # fmt: skip
+    for key, value in values.items():
+        deps = [dependency.replace(key, value) for dependency in deps]
+    return deps
+
+
+ARGUMENTS = {
+    "split": ["--seed", "0"],
+    "train": (cell := ["--method", "dsdh", "--quantizer", "wr", "--bits", "16", "--seed", "0"]),
+    "encode": cell,
+    "evaluate": cell,
+}
+STAGES = ["prepare", "split", "train", "encode", "evaluate", "aggregate", "report"]
+
+
+@pytest.fixture(scope="module")
+def imports(finished: Project) -> dict[str, list[str]]:
+    """Every module that each stage imports while it really runs."""
+    found = {}
+    for stage in STAGES:
+        command = ["python", "-X", "importtime", "-m", f"stages.{stage}", *ARGUMENTS.get(stage, [])]
+        lines = finished.run(*command).stderr.splitlines()
+        found[stage] = [line.split("|")[-1].strip() for line in lines if line.startswith("import time:")]
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: dict[str, list[str]]) -> None:
+    deps = declared(stage)
+    assert f"stages/{stage}.py" in deps
+    for module in imports[stage]:
+        if not re.match(r"(pipeline|stages)(\.|$)", module) or module.startswith("pipeline.params"):
+            continue  # the gate refuses or passes, it can't change a result (test_params.py)
+        path = Path(*module.split("."))
+        file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
+        assert covers(deps, file) or only_documentation(file), f"{stage} imports {file}, not among its deps"
+
+
+@pytest.mark.parametrize(
+    ("stage", "unwanted"),
+    [
+        ("prepare", ["torch", "mlflow", "pandas", "matplotlib"]),
+        ("split", ["torch", "mlflow", "pandas", "sklearn"]),
+        ("train", ["mlflow", "torchvision", "pandas", "sklearn", "torch._dynamo"]),
+        ("encode", ["mlflow", "torchvision", "pandas", "sklearn", "scipy", "torch._dynamo"]),
+        ("evaluate", ["torch", "mlflow", "pandas", "scipy", "sklearn"]),
+        ("aggregate", ["torch", "mlflow", "sklearn", "matplotlib"]),
+        ("report", ["torch", "torchvision"]),
+    ],
+)
+def test_a_stage_pays_only_for_what_it_uses(
+    stage: str, unwanted: list[str], imports: dict[str, list[str]]
+) -> None:
+    assert not set(unwanted) & set(imports[stage])
+
+
+def test_the_gate_is_checked_before_dvc_reads_a_wrong_grid(quick: Project) -> None:
+    """A method missing from the grid is DVC's to report, since the grid is the matrix: one line, exit code not 0."""
+    content = quick.params
+    del content["grid"]["methods"]["dsdh"]
+    (quick.folder / "params.yaml").write_text(yaml.safe_dump(content))
+    done: subprocess.CompletedProcess[str] = quick.run("dvc", "repro", check=False)
+    assert done.returncode
+    assert "grid.methods.dsdh" in done.stderr
