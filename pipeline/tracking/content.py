@@ -69,10 +69,10 @@ def result_id(params: dict[str, Any], cell: Cell, layout: Layout) -> str:
 
 
 def epoch_metrics(rows: list[dict[str, float]]) -> list[Triple]:
-    """History rows as metrics, a step an epoch (from 1): ``loss``, ``loss/<part>``, ``validation/map``."""
+    """History rows as metrics, a step an epoch: ``loss``, ``loss/<part>``, ``validation/map``."""
     names = {"loss": "loss", "learning_rate": "learning_rate", "validation_map": "validation/map"}
     return [
-        (names.get(name, f"loss/{name}"), value, int(row["epoch"]) + 1)
+        (names.get(name, f"loss/{name}"), value, int(row["epoch"]))
         for row in rows
         for name, value in row.items()
         if name != "epoch"

@@ -8,7 +8,7 @@ Row = dict[str, float]
 
 
 class History:
-    """Rows of one epoch each, written as they come so that a reader can follow the file.
+    """Rows of one epoch each, ``epoch`` counting from 1, written as they come so that a reader can follow the file.
 
     The first row fixes the columns. A number is written by ``repr``, so reading gives the same float back;
     a value an epoch doesn't have (no validation was due) is an empty field.

@@ -25,7 +25,7 @@ from pipeline.training.selection import Selection
 
 @dataclass(frozen=True)
 class Fitted:
-    """The kept weights and which epoch (from 0) they are of."""
+    """The kept weights and which epoch (from 1) they are of."""
 
     state: dict[str, Tensor]
     selected_epoch: int
@@ -93,7 +93,7 @@ class Trainer:
                 if score > best_score:
                     best_score = score
                     state = copy.deepcopy(self.network.state_dict())
-                    best = Fitted(state, epoch, row["validation_map"])
+                    best = Fitted(state, epoch + 1, row["validation_map"])
             history.add(row)
             progress.set_postfix({name: f"{value:.4f}" for name, value in row.items() if name != "epoch"})
         history.close()
@@ -117,7 +117,7 @@ class Trainer:
                 f"training: the loss is {means['loss']} in epoch {epoch + 1}; "
                 "lower training.optimizer.learning_rate or the quantizer's weight"
             )
-        return {"epoch": epoch, "learning_rate": rate, **means}
+        return {"epoch": epoch + 1, "learning_rate": rate, **means}
 
     def _step(self, indices: Tensor) -> dict[str, Tensor]:
         images = self.augment(self.images[indices], self.generator)
