@@ -13,9 +13,6 @@ from pipeline.runtime.layout import Cell
 
 Params = dict[str, Any]
 
-# torch looks through all installed packages for device plug-ins otherwise.
-os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
-
 
 def cell_stage(run: Callable[[Params, Cell], None]) -> None:
     """Run a stage that works on one cell; the command line names it."""
@@ -51,8 +48,9 @@ def study_stage(run: Callable[[Params], None]) -> None:
 
 
 def _execute(run: Callable[[Params], None]) -> None:
-    # Half of a small stage's time is imports: collecting garbage while thousands of modules load only costs.
-    gc.disable()
+    # Imports are over (stages/__init__.py): what they made is here to stay, and collecting begins.
+    gc.freeze()
+    gc.enable()
     code = 0
     try:
         params = gate.read()

@@ -1,0 +1,1 @@
+"""Measurements with their tables; not part of the library."""

@@ -1,0 +1,1 @@
+"""The stages of a cell, for every method."""
