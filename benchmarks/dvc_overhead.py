@@ -60,7 +60,11 @@ def build(folder: Path, methods: list[str], bits: list[int]) -> int:
     (folder / "standin.sh").write_text(STAND_IN)
     for file in folder.rglob("dvc.yaml"):
         file.write_text(file.read_text().replace("python -m stages.", "sh standin.sh "))
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "config", "core.analytics", "false"]):
+    for command in (
+        ["git", "init", "-q"],
+        ["dvc", "init", "-q"],
+        ["dvc", "config", "core.analytics", "false"],
+    ):
         subprocess.run(command, cwd=folder, check=True)
     return len(methods) * len(QUANTIZERS) * len(bits) * len(SEEDS)
 

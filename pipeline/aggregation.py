@@ -64,9 +64,7 @@ def result_table(table: pd.DataFrame, metrics: list[str], *, paired: bool) -> pd
     rows = []
     for keys, group in table.groupby(KEYS, sort=False):
         method, quantizer, bits = keys  # type: ignore[misc]
-        baseline = table[
-            (table["method"] == method) & (table["quantizer"] == BASELINE) & (table["bits"] == bits)
-        ]
+        baseline = table[(table["method"] == method) & (table["quantizer"] == BASELINE) & (table["bits"] == bits)]
         row: dict[str, Any] = {"method": method, "quantizer": quantizer, "bits": bits, "n": len(group)}
         for metric in metrics:
             row[f"{metric}_mean"] = group[metric].mean()
@@ -84,6 +82,8 @@ def _against(baseline: pd.DataFrame, group: pd.DataFrame, metric: str, paired: b
         found = {**empty, "note": f"no {BASELINE} in the grid"}
     else:
         both = baseline[["seed", metric]].merge(group[["seed", metric]], on="seed", suffixes=("_a", "_b"))
+        if paired and both.empty:
+            return {f"{metric}_{name}": value for name, value in {**empty, "note": "no common seed"}.items()}
         a, b = (both[f"{metric}_a"], both[f"{metric}_b"]) if paired else (baseline[metric], group[metric])
         result = compare(a.tolist(), b.tolist(), paired=paired)
         found = {

@@ -26,9 +26,7 @@ def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     if u.shape != targets.shape or u.ndim != 2:
-        raise ValueError(
-            f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}"
-        )
+        raise ValueError(f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}")
     # The matrix is made where u lives, and only it crosses to the host.
     cost = -(u.float() @ targets.float().T)
     if not torch.isfinite(cost).all():

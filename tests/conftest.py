@@ -59,7 +59,11 @@ class Project:
     def repro(self, *arguments: str, **env: str) -> list[str]:
         """`dvc repro`; returns the addresses of the stages that ran or were restored, in order."""
         lines = self.run("dvc", "repro", *arguments, **env).stdout.splitlines()
-        return [line.split("'")[1] for line in lines if line.startswith(("Running stage", "Stage '")) and "skipping" not in line]
+        return [
+            line.split("'")[1]
+            for line in lines
+            if line.startswith(("Running stage", "Stage '")) and "didn't" not in line
+        ]
 
 
 def copy_project(folder: Path) -> Project:
@@ -79,7 +83,11 @@ def copy_project(folder: Path) -> Project:
     return project
 
 
-SMALL_GRID = {"methods": {"csq": ["original", "wr"], "dsdh": ["original", "wr"]}, "bits": [16], "seeds": [0, 1]}
+SMALL_GRID = {
+    "methods": {"csq": ["original", "wr"], "dsdh": ["original", "wr"]},
+    "bits": [16],
+    "seeds": [0, 1],
+}
 
 
 def make_small(project: Project) -> None:

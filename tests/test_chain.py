@@ -236,11 +236,18 @@ def test_the_report_in_a_real_browser(finished: Project, tmp_path: Path) -> None
         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,1600",
     ]  # fmt: skip
     subprocess.run(
-        [CHROMIUM, *flags, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True, timeout=120
+        [CHROMIUM, *flags, f"--screenshot={picture}", page.as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=120,
     )
     assert picture.stat().st_size > 20_000
     dom = subprocess.run(
-        [CHROMIUM, *flags, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=120
+        [CHROMIUM, *flags, "--dump-dom", page.as_uri()],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
     ).stdout
     table = re.search(r'<table[^>]*id="results".*?</table>', dom, re.DOTALL)
     assert table is not None

@@ -168,9 +168,7 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
         ("report", ["torch", "torchvision"]),
     ],
 )
-def test_a_stage_pays_only_for_what_it_uses(
-    stage: str, unwanted: list[str], imports: dict[str, list[str]]
-) -> None:
+def test_a_stage_pays_only_for_what_it_uses(stage: str, unwanted: list[str], imports: dict[str, list[str]]) -> None:
     assert not set(unwanted) & set(imports[stage])
 
 

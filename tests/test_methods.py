@@ -1,4 +1,4 @@
-"""Every method against the contract of ``pipeline.methods.Method``, and against its formulas as plain loops."""
+"""Every method against the contract of ``pipeline.methods.Method``, and its formulas as plain loops."""
 
 import inspect
 import itertools
@@ -20,6 +20,7 @@ from pipeline.methods.csq import CSQ, hash_centers
 from pipeline.methods.dsdh import DSDH
 from pipeline.retrieval import evaluate
 from pipeline.runtime.errors import UserError
+from pipeline.training.optimization import OPTIMIZERS
 
 Array = npt.NDArray[np.float64]
 
@@ -29,9 +30,7 @@ CLASSES = 4
 #: Batches a loss must survive. Each is also the whole training set, the hardest case for a bank.
 BATCHES = {
     "single-label": np.eye(CLASSES)[[0, 1, 2, 3, 0, 1]],
-    "multi-label": np.array(
-        [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1], [1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 1, 1]]
-    ),
+    "multi-label": np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1], [1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 1, 1]]),
     "one image": np.eye(CLASSES)[[2]],
     "one class": np.eye(CLASSES)[[1, 1, 1, 1]],
     "no similar pair": np.eye(CLASSES),
@@ -159,7 +158,7 @@ SIZES = {"code_length": BITS, "num_classes": CLASSES, "num_train": 6}
 def hyperparameters(name: str) -> dict[str, Any]:
     """A method's own hyperparameters with their annotations."""
     found = inspect.signature(type(methods.create(name, **SIZES))).parameters
-    return {key: p.annotation for key, p in found.items() if key not in SIZES}
+    return {key: p.annotation for key, p in found.items() if p.kind is p.KEYWORD_ONLY and key not in SIZES}
 
 
 def test_an_unknown_method_is_refused() -> None:
@@ -178,7 +177,7 @@ def test_an_unknown_hyperparameter_is_refused(name: str) -> None:
 @every_method
 def test_hyperparameters_out_of_range_are_refused(name: str) -> None:
     for key, annotation in hyperparameters(name).items():
-        wrong = ["nonsense", None] + ([-1, math.nan] if hasattr(annotation, "__metadata__") else [])
+        wrong: list[Any] = ["nonsense", None] + ([-1, math.nan] if hasattr(annotation, "__metadata__") else [])
         for value in wrong:
             with pytest.raises(UserError) as error:
                 methods.create(name, **SIZES, **{key: value})
@@ -192,11 +191,11 @@ def test_free_outputs_are_separated_by_class(name: str) -> None:
     labels = torch.eye(classes)[torch.arange(n) % classes]
     u = torch.nn.Parameter(0.1 * outputs(n, bits))
     method = started(name, labels, u)
-    optimizer = torch.optim.Adam([u, *method.parameters()], lr=0.1)
+    optimizer = OPTIMIZERS["adam"]([u, *method.parameters()], lr=0.1)
     order = torch.Generator().manual_seed(0)
     for epoch in range(20):
         method.start_epoch(epoch)
-        for indices in torch.randperm(n, generator=order).split(size):
+        for indices in torch.randperm(n, generator=order).view(-1, size):
             loss = method.similarity_loss(u[indices], labels[indices], indices)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -209,9 +208,7 @@ def test_free_outputs_are_separated_by_class(name: str) -> None:
 # DSDH.
 
 
-def made_dsdh(
-    n: int, classes: int, bits: int, seed: int = 0, **hyperparameters: Any
-) -> tuple[DSDH, Tensor, Tensor]:
+def made_dsdh(n: int, classes: int, bits: int, seed: int = 0, **hyperparameters: Any) -> tuple[DSDH, Tensor, Tensor]:
     """A primed DSDH in float64 with its training set's outputs and multi-labels."""
     method = methods.create("dsdh", code_length=bits, num_classes=classes, num_train=n, **hyperparameters)
     generator = torch.Generator().manual_seed(seed)
@@ -276,9 +273,7 @@ def test_dsdh_classifier_is_the_closed_form() -> None:
 def dsdh_cost(method: DSDH, codes: Array) -> Array:
     """What the sweeps minimise, for each image: mu |y - W^T b|^2 + eta |b - u|^2."""
     y, w, u = method.bank_labels.numpy(), method.classifier.numpy(), method.bank.numpy()
-    return np.asarray(
-        method.mu * ((y - codes @ w) ** 2).sum(axis=1) + method.eta * ((codes - u) ** 2).sum(axis=1)
-    )
+    return np.asarray(method.mu * ((y - codes @ w) ** 2).sum(axis=1) + method.eta * ((codes - u) ** 2).sum(axis=1))
 
 
 @pytest.mark.parametrize("eta", [0.01, 1.0])
@@ -394,7 +389,6 @@ def test_csq_sampled_centers_are_far_apart(classes: int, bits: int, smallest: in
     assert len(np.unique(centers, axis=0)) == classes
     assert found.min() >= smallest
     assert (centers.sum(axis=1, dtype=np.int64) == 0).all()
-    assert np.array_equal(centers, hash_centers(classes, bits, seed=0))
 
 
 def test_csq_center_seed_chooses_the_sampled_centers() -> None:

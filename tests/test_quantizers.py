@@ -21,6 +21,7 @@ from pipeline.methods import Method
 from pipeline.quantizers import Quantizer
 from pipeline.runtime.errors import UserError
 from pipeline.training.objective import losses
+from pipeline.training.optimization import OPTIMIZERS
 
 BITS = 8
 
@@ -51,9 +52,7 @@ def one_line(message: str, *parts: str) -> None:
 
 def test_every_quantizer_has_a_test_of_its_own() -> None:
     text = "\n".join(file.read_text() for file in Path(__file__).parent.glob("test_quantizers*.py"))
-    untested = [
-        name for name in quantizers.names() if not re.search(rf"^def test_{name}_", text, re.MULTILINE)
-    ]
+    untested = [name for name in quantizers.names() if not re.search(rf"^def test_{name}_", text, re.MULTILINE)]
     assert not untested
 
 
@@ -87,7 +86,7 @@ def test_term_is_finite_where_all_outputs_are_equal(name: str) -> None:
 @every_quantizer
 def test_randomness_comes_from_the_generator_alone(name: str) -> None:
     quantizer, u = quantizers.create(name), outputs()
-    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    before, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
     first = quantizer(u, generator=seeded(3))
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(numpys, np.random.get_state()[1])  # type: ignore[index]
@@ -105,7 +104,7 @@ def test_another_seed_draws_other_targets(name: str) -> None:
 def test_drawn_targets_are_those_of_the_generator(name: str) -> None:
     u = outputs()
     drawn = quantizers.uniform_targets(u, None, seeded())
-    assert set(drawn.unique().tolist()) == {-1.0, 1.0}
+    assert set(drawn.flatten().tolist()) == {-1.0, 1.0}
     generator = seeded()
     quantizers.uniform_targets(u, None, generator)
     value = quantizers.create(name)(u, targets=drawn, generator=generator)
@@ -147,7 +146,7 @@ def test_neither_targets_nor_generator_is_refused(name: str) -> None:
 
 def hyperparameters(name: str) -> dict[str, Any]:
     found = inspect.signature(type(quantizers.create(name))).parameters
-    return {key: p.annotation for key, p in found.items()}
+    return {key: p.annotation for key, p in found.items() if p.kind is p.KEYWORD_ONLY}
 
 
 def test_an_unknown_quantizer_is_refused() -> None:
@@ -166,7 +165,7 @@ def test_an_unknown_hyperparameter_is_refused(name: str) -> None:
 @every_quantizer
 def test_hyperparameters_out_of_range_are_refused(name: str) -> None:
     for key, annotation in hyperparameters(name).items():
-        wrong = ["nonsense", None] + ([-1, math.nan] if hasattr(annotation, "__metadata__") else [])
+        wrong: list[Any] = ["nonsense", None] + ([-1, math.nan] if hasattr(annotation, "__metadata__") else [])
         for value in wrong:
             with pytest.raises(UserError) as error:
                 quantizers.create(name, **{key: value})
@@ -188,9 +187,7 @@ def test_pairing_is_the_best_of_all_permutations(n: int, seed: int) -> None:
     best = max(gain(u, targets, list(order)) for order in itertools.permutations(range(n)))
     assert gain(u, targets, found) == pytest.approx(best, abs=1e-5)
     distance = float((u - targets[found]).square().sum())
-    least = min(
-        float((u - targets[list(order)]).square().sum()) for order in itertools.permutations(range(n))
-    )
+    least = min(float((u - targets[list(order)]).square().sum()) for order in itertools.permutations(range(n)))
     assert distance == pytest.approx(least, abs=1e-5)
 
 
@@ -280,19 +277,21 @@ def balance(codes: Tensor) -> tuple[float, float]:
 def test_wr_alone_balances_and_decorrelates_bits() -> None:
     """The start has all bits mostly on and alike; fresh targets in each step pull them apart."""
     common = 0.5 + torch.randn(512, 1, generator=seeded(1))
-    u = torch.nn.Parameter(common + 0.5 * torch.randn(512, 16, generator=seeded()))
-    mean, correlation = balance(u.detach().tanh())
-    assert mean > 0.2
-    assert correlation > 0.5
+    codes = torch.nn.Parameter((common + 0.5 * torch.randn(512, 16, generator=seeded())).tanh())
+    mean, correlation = balance(codes.detach())
+    assert mean > 0.29
+    assert correlation > 0.8
     quantizer, generator = quantizers.create("wr"), seeded(2)
-    optimizer = torch.optim.Adam([u], lr=0.1)
-    for _ in range(60):
+    optimizer = OPTIMIZERS["adam"]([codes], lr=0.1)
+    for _ in range(40):
         optimizer.zero_grad()
-        quantizer(u.tanh(), generator=generator).backward()
+        quantizer(codes, generator=generator).backward()
         optimizer.step()
-    mean, correlation = balance(u.detach().tanh())
-    assert mean < 0.1
-    assert correlation < 0.15
+        codes.data.clamp_(-1, 1)
+    mean, correlation = balance(codes.detach())
+    # As small as 512 random codes have them: a standard error is 0.044, and these are the largest of many.
+    assert mean < 0.13
+    assert correlation < 0.2
 
 
 # hswd and swd.
@@ -350,9 +349,7 @@ def test_hswd_of_one_bit_is_the_distance_of_sorted_values() -> None:
     assert math.sqrt(value) >= stats.wasserstein_distance(a[:, 0].numpy(), b[:, 0].numpy())
     shifted = quantizer(a, targets=a + 0.75).item()
     assert math.sqrt(shifted) == pytest.approx(0.75)
-    assert math.sqrt(shifted) == pytest.approx(
-        stats.wasserstein_distance(a[:, 0].numpy(), a[:, 0].numpy() + 0.75)
-    )
+    assert math.sqrt(shifted) == pytest.approx(stats.wasserstein_distance(a[:, 0].numpy(), a[:, 0].numpy() + 0.75))
 
 
 def test_hswd_gradient_is_that_of_the_matched_differences() -> None:
@@ -378,8 +375,7 @@ def test_swd_equals_plain_loops_given_its_directions() -> None:
     total = 0.0
     for line in range(lines):
         a, b = (
-            [sum(float(x[i, k] * directions[k, line]) for k in range(bits)) for i in range(n)]
-            for x in (u, targets)
+            [sum(float(x[i, k] * directions[k, line]) for k in range(bits)) for i in range(n)] for x in (u, targets)
         )
         total += squared_wasserstein_2(np.array(a), np.array(b))
     value = quantizer(u, targets=targets, generator=seeded(5))

@@ -236,8 +236,7 @@ def test_page_has_the_numbers_of_the_further_metrics(tables: Path, made: Path) -
     expected = pandas.read_csv(tables / "results.csv", dtype=str, keep_default_na=False).to_dict("records")
     rows = page(made).tables["metrics"]
     assert rows == [
-        {column: record[column] for column in row}
-        for row, record in zip(rows, [*expected, *expected], strict=True)
+        {column: record[column] for column in row} for row, record in zip(rows, [*expected, *expected], strict=True)
     ]
     assert set(rows[0]) > {"precision@100_difference"} and set(rows[-1]) > {"precision@1000_p_value"}
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.retrieval import Retrieval, evaluate, ranking
 from pipeline import codes as codes_module
 from pipeline.codes import pack, pack_labels, sign, unpack, unpack_labels
+from pipeline.retrieval import Retrieval, evaluate, ranking
 from pipeline.runtime.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -105,9 +105,7 @@ def test_bounds_are_relevant_first_and_relevant_last_at_any_cutoff(seed: int, ti
 @pytest.mark.parametrize("seed", range(20))
 def test_optimistic_expected_and_pessimistic_are_in_order(seed: int) -> None:
     data = problem(seed, 10, 200, 6)
-    results = [
-        evaluate(*data, precision_at=(1, 10, 150), ties=t) for t in ("optimistic", "expected", "pessimistic")
-    ]
+    results = [evaluate(*data, precision_at=(1, 10, 150), ties=t) for t in ("optimistic", "expected", "pessimistic")]
     stable = evaluate(*data, precision_at=(1, 10, 150), ties="stable")
     for high, low in [*itertools.pairwise(results), (results[0], stable), (stable, results[2])]:
         assert (high.average_precision >= low.average_precision - 1e-12).all()
@@ -163,9 +161,7 @@ def test_expected_is_the_mean_over_random_orders(make: Callable[[], Problem], to
     ("before", "relevant_before", "n", "r", "m"),
     [(100, 30, 2000, 400, 700), (0, 0, 3000, 2, 1000), (5, 0, 50000, 3000, 49999), (7, 7, 40000, 39990, 20)],
 )
-def test_large_cut_block_equals_exact_arithmetic(
-    before: int, relevant_before: int, n: int, r: int, m: int
-) -> None:
+def test_large_cut_block_equals_exact_arithmetic(before: int, relevant_before: int, n: int, r: int, m: int) -> None:
     distances = [*range(before), *[before] * n]
     relevant = [1] * relevant_before + [0] * (before - relevant_before) + [1] * r + [0] * (n - r)
     result = evaluate(*ranked_problem(distances, relevant), top_k=before + m)
@@ -244,9 +240,7 @@ def test_database_order_changes_no_bit(ties: str, top_k: int | None) -> None:
 @pytest.mark.parametrize("ties", ALL_TIES)
 @pytest.mark.parametrize("top_k", [None, 60])
 @pytest.mark.parametrize("bits", [1, 65, 300])
-def test_block_sizes_change_no_bit(
-    ties: str, top_k: int | None, bits: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_block_sizes_change_no_bit(ties: str, top_k: int | None, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = problem(6, 13, 133, bits, classes=70)
     reference = evaluate(*data, top_k=top_k, precision_at=(5, 50), ties=ties)
     for query_rows, database_rows, values in [(1, 5, 1), (4, 7, 400), (13, 50, 131), (500, 500, 9)]:
@@ -271,9 +265,7 @@ def test_distances_and_relevance_are_counted_right(bits: int) -> None:
 def test_bool_float_and_int_inputs_agree(ties: str) -> None:
     query_codes, query_labels, codes, labels = problem(9, 6, 80, 9)
     reference = evaluate(query_codes, query_labels, codes, labels, ties=ties)
-    result = evaluate(
-        query_codes > 0, query_labels.astype(float), codes.astype(np.float32), labels > 0, ties=ties
-    )
+    result = evaluate(query_codes > 0, query_labels.astype(float), codes.astype(np.float32), labels > 0, ties=ties)
     assert same(result, reference)
     strided = np.asfortranarray(codes)[:, ::-1]
     assert same(evaluate(query_codes[:, ::-1], query_labels, strided, labels, ties=ties), reference)

@@ -1,7 +1,6 @@
 """Backbones: networks that turn images into features. One file each; torchvision is imported by those it makes."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -46,9 +45,7 @@ def load_file(network: nn.Module, path: str) -> None:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise UserError(
-            f"backbone.weights: no file {path!r}; expected 'none', 'imagenet' or the path of a state_dict"
-        )
+        raise UserError(f"backbone.weights: no file {path!r}; expected 'none', 'imagenet' or the path of a state_dict")
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file as read
@@ -58,5 +55,7 @@ def load_file(network: nn.Module, path: str) -> None:
             state = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"backbone.weights: {path} doesn't fit {type(network).__name__}: {first}") from None
+        # The first line of torch's message is a heading, the second names a tensor; either may be missing.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = " ".join(lines[:2]) or type(error).__name__
+        raise UserError(f"backbone.weights: {path} doesn't fit {type(network).__name__}: {reason[:300]}") from None

@@ -22,9 +22,7 @@ class TorchvisionBackbone(Backbone):
     std = (0.229, 0.224, 0.225)
     smallest_input = 64
 
-    def __init__(
-        self, weights: str, make: Callable[..., nn.Module], imagenet: Any, cut: Callable[[Any], None]
-    ) -> None:
+    def __init__(self, weights: str, make: Callable[..., nn.Module], imagenet: Any, cut: Callable[[Any], None]) -> None:
         super().__init__()
         self.network = _imagenet(make, imagenet) if weights == "imagenet" else make(weights=None)
         if weights not in ("none", "imagenet"):

@@ -26,9 +26,7 @@ class Cifar10(Dataset):
         if path is None:
             raise UserError("dataset.path: expected the folder that holds train/<class>/ and test/<class>/")
         self._root = Path(path).expanduser()
-        missing = [
-            folder for part in PARTS for c in CLASSES if not (folder := self._root / part / c).is_dir()
-        ]
+        missing = [folder for part in PARTS for c in CLASSES if not (folder := self._root / part / c).is_dir()]
         if missing:
             raise UserError(
                 f"dataset.path: {len(missing)} of {len(PARTS) * len(CLASSES)} class folders are not there, "
@@ -56,6 +54,6 @@ class Cifar10(Dataset):
             try:
                 with Picture.open(file) as picture:
                     rgb = picture.convert("RGB")
-            except OSError as error:
+            except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises
                 raise UserError(f"{file}: not a readable picture ({error}); replace or remove it") from None
             yield np.asarray(rgb if rgb.size == size else rgb.resize(size, Picture.Resampling.BILINEAR))

@@ -19,9 +19,7 @@ BATCH = {"cpu": 256, "cuda": 2048, "mps": 512}
 
 
 @torch.no_grad()
-def outputs(
-    network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device
-) -> Tensor:
+def outputs(network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device) -> Tensor:
     """Raw head outputs (n, K) float32, on the CPU, of ``images[indices]``, in evaluation mode."""
     was_training = network.training
     network.eval()
@@ -34,9 +32,7 @@ def outputs(
     return torch.cat(batches)
 
 
-def write_codes(
-    network: HashNetwork, data: Prepared, split: Split, device: torch.device, target: Path
-) -> None:
+def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torch.device, target: Path) -> None:
     """Write the packed codes of query and database, with what a search index needs beside them.
 
     For each part: ``<part>_codes.npy`` (n, ceil(K/8)) uint8, ``<part>_labels.npy`` (n, ceil(C/8)) uint8 and

@@ -46,7 +46,7 @@ def build(section: dict[str, Any], code_length: int, device: torch.device) -> Ha
     """The network of params.yaml's ``backbone`` section, on the device in its memory format."""
     backbone = backbones.create(section["name"], weights=section["weights"])
     network = HashNetwork(backbone, code_length, section["input_size"])
-    return network.to(device=device, memory_format=memory_format(device))
+    return network.to(device).to(memory_format=memory_format(device))
 
 
 def load(section: dict[str, Any], code_length: int, device: torch.device, weights: Path) -> HashNetwork:

@@ -52,9 +52,7 @@ _REGISTRY = Registry("pipeline.methods", "method", Method)
 names = _REGISTRY.names
 
 
-def create(
-    name: str, *, code_length: int, num_classes: int, num_train: int, **hyperparameters: Any
-) -> Method:
+def create(name: str, *, code_length: int, num_classes: int, num_train: int, **hyperparameters: Any) -> Method:
     """Make the method called ``name``.
 
     Args:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pipeline.methods import Method
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.ranges import NonNegative, NonNegativeInt
+from pipeline.runtime.ranges import NonNegative, NonNegativeInt, PositiveInt
 
 Centers = npt.NDArray[np.int8]
 
@@ -43,16 +43,16 @@ class CSQ(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         quantization: NonNegative = 0.0001,
         center_seed: NonNegativeInt = 0,
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.quantization = quantization
         centers = hash_centers(num_classes, code_length, center_seed)
-        coin = np.random.default_rng([center_seed, 1]).choice([-1.0, 1.0], size=code_length)
+        coin = 2.0 * (np.random.Philox(key=[center_seed, 1]).random_raw(code_length) % 2) - 1
         self.register_buffer("centers", torch.as_tensor(centers, dtype=torch.float32))
         self.register_buffer("tie_breaks", torch.as_tensor(coin, dtype=torch.float32))
 
@@ -80,7 +80,7 @@ def hash_centers(num_classes: int, code_length: int, seed: int) -> Centers:
     if power_of_two and num_classes <= 2 * code_length:
         hadamard = _hadamard(code_length)
         return np.concatenate([hadamard, -hadamard])[:num_classes]
-    return _sampled(num_classes, code_length, np.random.default_rng([seed, 0]))
+    return _sampled(num_classes, code_length, np.random.Philox(key=[seed, 0]))
 
 
 def _hadamard(size: int) -> Centers:
@@ -91,18 +91,19 @@ def _hadamard(size: int) -> Centers:
     return matrix
 
 
-def _sampled(num_classes: int, code_length: int, random: np.random.Generator) -> Centers:
-    """Balanced random centers, drawn one at a time; the allowed distance falls when none is found."""
+def _sampled(num_classes: int, code_length: int, random: np.random.Philox) -> Centers:
+    """Balanced random centers, drawn one at a time; the allowed distance falls when none is found.
+
+    Shuffled by sorting raw output, which NumPy keeps the same in all versions; a Generator's methods may change.
+    """
     half = np.repeat(np.array([-1, 1], dtype=np.int8), [code_length // 2, code_length - code_length // 2])
     for smallest in range(code_length // 2, 0, -1):
         centers = np.empty((0, code_length), dtype=np.int8)
         for _ in range(100 * num_classes):
-            candidate = random.permutation(half)
+            candidate = half[np.argsort(random.random_raw(code_length), kind="stable")]
             distances = (code_length - centers @ candidate.astype(np.int64)) / 2
             if len(centers) == 0 or distances.min() >= smallest:
                 centers = np.concatenate([centers, candidate[None]])
             if len(centers) == num_classes:
                 return centers
-    raise UserError(
-        f"csq: no {num_classes} distinct centers of {code_length} bits were found; expected more bits"
-    )
+    raise UserError(f"csq: no {num_classes} distinct centers of {code_length} bits were found; expected more bits")

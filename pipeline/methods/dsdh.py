@@ -43,9 +43,9 @@ class DSDH(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         mu: Positive = 0.1,
         nu: Positive = 0.1,
         eta: NonNegative = 0.01,

@@ -23,7 +23,8 @@ class Loader(yaml.SafeLoader):
                 line = key_node.start_mark.line + 1
                 raise UserError(f"line {line}: the key {key!r} stands there twice; keep one")
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 Loader.add_implicit_resolver(
@@ -43,11 +44,9 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
         UserError: the file is missing, isn't YAML or breaks the schema; one line a mistake.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 (a SafeLoader)
+        content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; run in the project's root, or copy one of studies/ there"
-        ) from None
+        raise UserError(f"{path}: no such file; run in the project's root, or copy one of studies/ there") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}:" if mark else ""
@@ -88,9 +87,7 @@ def _across_sections(content: dict[str, Any]) -> list[str]:
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
         if isinstance(epochs, int) and isinstance(every, int) and every > epochs > 0:
-            problems.append(
-                f"training.validate_every: expected at most training.epochs ({epochs}), found {every}"
-            )
+            problems.append(f"training.validate_every: expected at most training.epochs ({epochs}), found {every}")
     return problems
 
 

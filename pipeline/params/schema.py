@@ -75,9 +75,7 @@ class Grid(Strict):
         create_model(  # type: ignore[call-overload]
             "GridMethods",
             __base__=Strict,
-            **{
-                method: (Annotated[list[_one_of("quantizers")], Distinct], ...) for method in room("methods")
-            },
+            **{method: (Annotated[list[_one_of("quantizers")], Distinct], ...) for method in room("methods")},
         ),
         AfterValidator(lambda methods: _some_method(dict(methods)) and methods),
     ]

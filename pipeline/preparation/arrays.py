@@ -32,9 +32,7 @@ def write(dataset: "Dataset", name: str, target: Path) -> None:
     is the SHA-256 of pixels, labels and ids.
     """
     size, count = dataset.image_size, len(dataset.ids)
-    images = np.lib.format.open_memmap(
-        target / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
-    )
+    images = np.lib.format.open_memmap(target / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
     content = hashlib.sha256()
     progress = tqdm(dataset.images(), total=count, unit=" images", desc="prepare", disable=None)
     for row, image in enumerate(progress):

@@ -72,7 +72,11 @@ def load(folder: Path) -> Split:
     Raises:
         UserError: its files don't match the hash that they were written with.
     """
-    split = Split(**{part: np.load(folder / f"{part}.npy") for part in PARTS})
-    if split.digest() != read_json(folder / "split.json")["split_hash"]:
+    try:
+        split = Split(**{part: np.load(folder / f"{part}.npy") for part in PARTS})
+        intact = split.digest() == read_json(folder / "split.json")["split_hash"]
+    except (ValueError, EOFError):
+        intact = False
+    if not intact:
         raise UserError(f"{folder}: the index files differ from split_hash; run `dvc repro` to make them anew")
     return split

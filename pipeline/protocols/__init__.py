@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pipeline.preparation.splits import Split
 from pipeline.runtime.registry import Registry
 
+
 class Protocol:
     """A rule for splitting; a subclass takes its own numbers as keyword-only arguments."""
 

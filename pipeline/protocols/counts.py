@@ -1,11 +1,16 @@
 """``counts``: so many images of each class for query, validation and train; all but the query is the database."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.preparation.splits import Split
 from pipeline.protocols import Protocol
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.ranges import PositiveInt
+
+PARTS: tuple[Literal["query", "validation", "train"], ...] = ("query", "validation", "train")
 
 
 class Counts(Protocol):
@@ -19,14 +24,16 @@ class Counts(Protocol):
         per_class: images a class for ``query``, ``validation`` and ``train``.
     """
 
-    def __init__(self, *, per_class: dict[str, int]) -> None:
+    def __init__(self, *, per_class: dict[Literal["query", "validation", "train"], PositiveInt]) -> None:
+        if missing := [part for part in PARTS if part not in per_class]:
+            raise UserError(f"protocol 'counts' needs per_class: {', '.join(missing)}")
         self.per_class = per_class
 
     def split(self, labels: npt.NDArray[np.uint8], seed: int) -> Split:
         order = _permutation(len(labels), seed)
         free = np.ones(len(labels), dtype=bool)
         drawn = {}
-        for part in ("query", "validation", "train"):
+        for part in PARTS:
             wanted = self.per_class[part]
             chosen = []
             for label in range(labels.shape[1]):

@@ -25,9 +25,7 @@ class Quantizer(nn.Module):
     weight: float = 0.0
     reads: str = "relaxed"
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """The unweighted term.
 
         Args:

@@ -29,8 +29,6 @@ class HSWD(Quantizer):
         super().__init__()
         self.weight, self.reads = weight, reads
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)
         return (u.sort(dim=0).values - drawn.sort(dim=0).values).square().mean()

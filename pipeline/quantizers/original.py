@@ -11,7 +11,5 @@ class Original(Quantizer):
 
     keeps_own_term = True
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         return u.new_zeros(())

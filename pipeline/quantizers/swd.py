@@ -37,9 +37,7 @@ class SWD(Quantizer):
         super().__init__()
         self.weight, self.projections, self.reads = weight, projections, reads
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)
         directions = self._directions(u, generator)
         on_lines, drawn_on_lines = u @ directions, drawn @ directions

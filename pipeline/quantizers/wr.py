@@ -32,9 +32,7 @@ class WR(Quantizer):
         super().__init__()
         self.weight, self.reads = weight, reads
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)
         paired = drawn[optimal_pairing(u, drawn)]
         return -(u * paired).mean()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.average_precision import Floats, average_precision, harmonic_numbers, precision
 from pipeline.codes import positive_integer
+from pipeline.retrieval.average_precision import Floats, average_precision, harmonic_numbers, precision
 from pipeline.retrieval.ranking import Counts, Items, histograms, items, relevant_ranks
 from pipeline.runtime.errors import UserError
 

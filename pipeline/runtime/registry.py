@@ -56,11 +56,10 @@ class Registry(Generic[Base]):
             known = ", ".join(self.names())
             raise UserError(f"unknown {self.kind} {name!r}{nearest(name, self.names())}; known: {known}")
         module = importlib.import_module(f"{self.package}.{name}")
-        return next(
-            value
-            for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__
-        )
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__:
+                return value
+        raise UserError(f"{module.__file__} defines no class derived from {self.base.__name__}")
 
     def create(self, name: str, **arguments: Any) -> Base:
         """Make the entry called ``name``.

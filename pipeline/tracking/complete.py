@@ -45,9 +45,7 @@ def complete(params: dict[str, Any]) -> int:
     return len(cells)
 
 
-def _complete_cell(
-    store: Any, known: dict[str, Any], params: dict[str, Any], cell: Cell, layout: Layout
-) -> None:
+def _complete_cell(store: Any, known: dict[str, Any], params: dict[str, Any], cell: Cell, layout: Layout) -> None:
     from pipeline.tracking import content
 
     identity = content.result_id(params, cell, layout)

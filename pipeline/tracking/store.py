@@ -56,9 +56,7 @@ class Store:
         found: list[Run] = []
         token = None
         while True:
-            page = self.client.search_runs(
-                [self.experiment], condition, ViewType.ACTIVE_ONLY, 1000, page_token=token
-            )
+            page = self.client.search_runs([self.experiment], condition, ViewType.ACTIVE_ONLY, 1000, page_token=token)
             found += page
             token = page.token
             if not token:

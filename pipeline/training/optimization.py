@@ -33,9 +33,7 @@ OPTIMIZERS: dict[str, Any] = {
 }
 
 
-def make(
-    section: dict[str, Any], network: HashNetwork, method: Method, steps: int
-) -> tuple[Optimizer, LRScheduler]:
+def make(section: dict[str, Any], network: HashNetwork, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
     """The optimizer and its schedule over ``steps`` batches, from params.yaml's ``training.optimizer``.
 
     The backbone learns at ``backbone_scale`` times the rate of the hash head and of the method's own

@@ -1,0 +1,365 @@
+"""Pixels, augmentation, the network, backbones and their weights, and codes on disk."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline import backbones
+from pipeline.codes import sign, unpack, unpack_labels
+from pipeline.encoding import device as devices
+from pipeline.encoding import encode
+from pipeline.encoding.images import Augmentation, normalized, to_device
+from pipeline.encoding.network import HashNetwork, build, load
+from pipeline.preparation.arrays import Prepared
+from pipeline.preparation.splits import Split
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.outputs import read_json
+
+CPU = torch.device("cpu")
+CNN = {"name": "cnn", "weights": "none", "input_size": 8}
+
+
+def pictures(n: int = 20, size: int = 8, seed: int = 0) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+
+
+def pixels(n: int = 20, size: int = 8) -> Tensor:
+    return to_device(pictures(n, size), CPU)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
+    message = str(error.value)
+    assert len(message.splitlines()) == 1
+    for part in parts:
+        assert part in message
+
+
+@pytest.fixture
+def network() -> HashNetwork:
+    torch.manual_seed(0)
+    return build(CNN, 12, CPU)
+
+
+# Pixels.
+
+
+def test_to_device_puts_channels_first() -> None:
+    images = pictures(3)
+    found = to_device(images, CPU)
+    assert found.shape == (3, 3, 8, 8)
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy(), images.transpose(0, 3, 1, 2))
+
+
+def cropped(image: Tensor, padding: int, top: int, left: int) -> Tensor:
+    """One picture with a black border, and a slice of it."""
+    _, height, width = image.shape
+    padded = torch.zeros(3, height + 2 * padding, width + 2 * padding, dtype=torch.uint8)
+    padded[:, padding : padding + height, padding : padding + width] = image
+    return padded[:, top : top + height, left : left + width]
+
+
+def test_crop_takes_one_slice_of_each_padded_picture() -> None:
+    images, padding = pixels(40), 2
+    found = Augmentation(crop_padding=padding, flip=False)(images, seeded())
+    corners = torch.randint(0, 2 * padding + 1, (2, 40), generator=seeded())
+    assert found.dtype == torch.uint8
+    for i, (top, left) in enumerate(corners.T.tolist()):
+        assert torch.equal(found[i], cropped(images[i], padding, top, left))
+
+
+def test_crop_reaches_every_corner_and_no_further() -> None:
+    """Found without knowing how the corners are drawn: each result is one of the 25 slices."""
+    images, padding = pixels(200), 2
+    found = Augmentation(crop_padding=padding, flip=False)(images, seeded())
+    seen = set()
+    for before, after in zip(images, found, strict=True):
+        places = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(after, cropped(before, padding, top, left))
+        ]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert len(seen) == 25
+
+
+def test_flip_mirrors_about_half_of_the_pictures() -> None:
+    images = pixels(200)
+    found = Augmentation(crop_padding=0, flip=True)(images, seeded())
+    mirrored = 0
+    for before, after in zip(images.numpy(), found.numpy(), strict=True):
+        is_mirrored = np.array_equal(after, before[..., ::-1])
+        assert is_mirrored or np.array_equal(after, before)
+        mirrored += is_mirrored
+    assert 70 < mirrored < 130
+
+
+def test_augmentation_is_the_generators_alone() -> None:
+    images, augment = pixels(), Augmentation(crop_padding=1, flip=True)
+    before, state = images.clone(), torch.get_rng_state()
+    first = augment(images, seeded(1))
+    assert torch.equal(first, augment(images, seeded(1)))
+    assert not torch.equal(first, augment(images, seeded(2)))
+    assert torch.equal(images, before)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_no_augmentation_changes_nothing() -> None:
+    images = pixels()
+    assert torch.equal(Augmentation(crop_padding=0, flip=False)(images, seeded()), images)
+
+
+class Tinted(backbones.Backbone):
+    """Statistics that differ in every channel."""
+
+    mean = (0.1, 0.4, 0.6)
+    std = (0.2, 0.3, 0.7)
+    num_features = 3
+
+
+def test_normalized_scales_and_shifts_each_channel() -> None:
+    images = pixels()
+    found = normalized(images, Tinted(), 8, torch.contiguous_format)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (Tinted.mean, Tinted.std))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, (images / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [5, 13])
+def test_normalized_resizes_to_the_input(size: int) -> None:
+    images = pixels()
+    found = normalized(images, Tinted(), size, torch.contiguous_format)
+    resized = functional.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=size < 8)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (Tinted.mean, Tinted.std))
+    assert found.shape == (20, 3, size, size)
+    torch.testing.assert_close(found, (resized / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+
+
+def test_normalized_keeps_a_plain_picture_plain() -> None:
+    images = torch.full((1, 3, 8, 8), 51, dtype=torch.uint8)
+    found = normalized(images, Tinted(), 21, torch.contiguous_format)
+    for channel in range(3):
+        expected = (0.2 - Tinted.mean[channel]) / Tinted.std[channel]
+        torch.testing.assert_close(found[0, channel], torch.full((21, 21), expected))
+
+
+def test_normalized_takes_the_memory_format() -> None:
+    found = normalized(pixels(), Tinted(), 8, torch.channels_last)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, normalized(pixels(), Tinted(), 8, torch.contiguous_format))
+
+
+# The network.
+
+
+def test_network_gives_float32_outputs(network: HashNetwork) -> None:
+    outputs = network(pixels(5))
+    assert outputs.shape == (5, 12)
+    assert outputs.dtype == torch.float32
+    outputs.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("name", "size"), [("cnn", 7), ("resnet18", 31)])
+def test_network_refuses_an_input_that_is_too_small(name: str, size: int) -> None:
+    with pytest.raises(UserError) as error:
+        build({"name": name, "weights": "none", "input_size": size}, 12, CPU)
+    one_line(error, "backbone.input_size", f"at least {size + 1}", name, f"found {size}")
+
+
+def test_network_comes_back_from_its_weights(network: HashNetwork, tmp_path: Path) -> None:
+    network(pixels())  # moves the batch normalization's statistics
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    loaded = load({**CNN, "weights": "imagenet"}, 12, CPU, tmp_path / "weights.safetensors")
+    assert not loaded.training
+    assert torch.equal(loaded(pixels()), network.eval()(pixels()))
+
+
+# A pass over many images, and codes on disk.
+
+
+def test_outputs_do_not_depend_on_the_batch_size(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, indices = pictures(23), np.array([22, 3, 3, 0, 7, 11, 1], dtype=np.int64)
+    whole = encode.outputs(network, images, indices, CPU)
+    assert whole.shape == (7, 12)
+    assert whole.dtype == torch.float32
+    assert not whole.requires_grad
+    for size in (1, 3, 7):
+        monkeypatch.setitem(encode.BATCH, "cpu", size)
+        torch.testing.assert_close(encode.outputs(network, images, indices, CPU), whole, rtol=0, atol=1e-6)
+    assert torch.equal(whole[1], whole[2])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_outputs_are_those_of_evaluation_mode(network: HashNetwork, training: bool) -> None:
+    network(pixels())
+    network.train(training)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = encode.outputs(network, pictures(), np.arange(20), CPU)
+    assert network.training is network.backbone.training is training
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    with torch.no_grad():
+        torch.testing.assert_close(found, network.eval()(pixels()))
+
+
+def test_written_codes_are_the_signs_of_the_outputs(network: HashNetwork, tmp_path: Path) -> None:
+    labels = (np.random.default_rng(1).random((20, 11)) < 0.3).astype(np.uint8)
+    data = Prepared(pictures(), labels, {"content_hash": "abc"})
+    query, database = np.array([4, 1, 9]), np.array([0, 2, 3, 5, 19])
+    split = Split(query=query, database=database, train=database[:1], validation=database[1:2])
+    encode.write_codes(network, data, split, CPU, tmp_path)
+    for part, indices in (("query", query), ("database", database)):
+        packed = np.load(tmp_path / f"{part}_codes.npy")
+        assert packed.dtype == np.uint8
+        assert packed.shape == (len(indices), 2)  # 12 bits
+        expected = sign(encode.outputs(network, data.images, indices, CPU).numpy())
+        assert np.array_equal(unpack(packed, 12), expected)
+        assert np.array_equal(unpack_labels(np.load(tmp_path / f"{part}_labels.npy"), 11), labels[indices])
+        assert np.array_equal(np.load(tmp_path / f"{part}_indices.npy"), indices)
+    about = read_json(tmp_path / "codes.json")
+    assert (about["code_length"], about["num_classes"], about["content_hash"]) == (12, 11, "abc")
+
+
+# Backbones.
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_backbone_gives_its_features_at_its_smallest_input(name: str) -> None:
+    backbone = backbones.create(name).eval()
+    size = backbone.smallest_input
+    with torch.no_grad():
+        features = backbone(torch.zeros(2, 3, size, size))
+    assert features.shape == (2, backbone.num_features)
+    assert features.isfinite().all()
+
+
+def weights_of(name: str) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """A backbone, and what its weights' file is a state_dict of: itself, or torchvision's classifier."""
+    if name == "cnn":
+        backbone = backbones.create(name)
+        return backbone, backbone
+    from torchvision import models
+
+    return backbones.create(name), models.resnet18(weights=None, num_classes=1000)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt", ".pth"])
+@pytest.mark.parametrize("name", ["cnn", "resnet18"])
+def test_backbone_takes_weights_from_a_path(name: str, ending: str, tmp_path: Path) -> None:
+    backbone, source = weights_of(name)
+    file = tmp_path / f"weights{ending}"
+    if ending == ".safetensors":
+        save_file(source.state_dict(), file)
+    else:
+        torch.save(source.state_dict(), file)
+    loaded = backbones.create(name, weights=str(file)).state_dict()
+    assert loaded.keys() == backbone.state_dict().keys()
+    for key, value in loaded.items():
+        assert torch.equal(value, source.state_dict()[key.removeprefix("network.")]), key
+
+
+def test_backbone_refuses_a_path_that_is_not_there(tmp_path: Path) -> None:
+    for path in (str(tmp_path / "none.pt"), str(tmp_path), "imagnet"):
+        with pytest.raises(UserError) as error:
+            backbones.create("cnn", weights=path)
+        one_line(error, "backbone.weights", repr(path), "'none', 'imagenet'")
+
+
+def saved(state: Any, tmp_path: Path) -> Path:
+    torch.save(state, tmp_path / "weights.pt")
+    return tmp_path / "weights.pt"
+
+
+@pytest.mark.parametrize("content", ["missing", "shape", "tensor", "text"])
+def test_backbone_refuses_weights_that_do_not_fit(content: str, tmp_path: Path) -> None:
+    state = dict(backbones.create("cnn").state_dict())
+    if content == "missing":
+        state.pop("layers.0.weight")
+        file = saved(state, tmp_path)
+    elif content == "shape":
+        file = saved({**state, "layers.0.weight": torch.zeros(2)}, tmp_path)
+    elif content == "tensor":
+        file = saved(torch.zeros(3), tmp_path)
+    else:
+        file = tmp_path / "weights.safetensors"
+        file.write_text("hello")
+    with pytest.raises(UserError) as error:
+        backbones.create("cnn", weights=str(file))
+    one_line(error, "backbone.weights", str(file), "doesn't fit Cnn")
+
+
+def test_backbone_names_the_tensor_that_does_not_fit(tmp_path: Path) -> None:
+    state = dict(backbones.create("cnn").state_dict())
+    del state["layers.0.weight"]
+    with pytest.raises(UserError) as error:
+        backbones.create("cnn", weights=str(saved(state, tmp_path)))
+    one_line(error, "layers.0.weight")
+
+
+def test_backbone_refuses_an_empty_file(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.touch()
+    with pytest.raises(UserError) as error:
+        backbones.create("cnn", weights=str(file))
+    one_line(error, "backbone.weights", str(file))
+
+
+def test_cnn_has_no_imagenet_weights() -> None:
+    with pytest.raises(UserError) as error:
+        backbones.create("cnn", weights="imagenet")
+    one_line(error, "backbone.weights", "cnn", "'none'")
+
+
+@pytest.mark.parametrize("name", [name for name in backbones.names() if name != "cnn"])
+@pytest.mark.parametrize(
+    "failure",
+    [URLError("no network"), RuntimeError('invalid hash value (expected "a", got "b")')],
+    ids=["offline", "checksum"],
+)
+def test_imagenet_weights_that_cannot_be_had_are_one_line(
+    name: str, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import models
+
+    def unreachable(*, weights: Any) -> None:
+        assert weights is not None
+        raise failure
+
+    monkeypatch.setattr(models, name, unreachable)
+    with pytest.raises(UserError) as error:
+        backbones.create(name, weights="imagenet")
+    one_line(error, "backbone.weights", "couldn't be downloaded", str(failure), "checkpoints", "'none'")
+    assert re.search(rf"fetch {name}-\S*[0-9a-f]{{8}}\.pth ", str(error.value))
+
+
+# Devices.
+
+
+def test_devices_choose_what_is_there() -> None:
+    threads = torch.get_num_threads()
+    assert devices.choose({"device": "cpu", "threads": threads}) == CPU
+    auto = devices.choose({"device": "auto", "threads": threads})
+    assert (auto.type == "cuda") == torch.cuda.is_available()
+
+
+def test_devices_refuse_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError) as error:
+        devices.choose({"device": "cuda", "threads": torch.get_num_threads()})
+    one_line(error, "compute.device", "'cuda' is not available", "cpu", "'auto'")

@@ -1,0 +1,497 @@
+"""Datasets, protocols, prepared arrays, splits, registries, and outputs that appear whole or not at all."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image as Picture
+
+from pipeline import datasets, protocols
+from pipeline.codes import pack_labels
+from pipeline.datasets import Dataset, Image
+from pipeline.datasets.cifar10 import CLASSES
+from pipeline.preparation import arrays, splits
+from pipeline.preparation.splits import PARTS, Split
+from pipeline.protocols import Protocol
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Layout
+from pipeline.runtime.outputs import read_json, whole_folder, write_json
+from pipeline.runtime.registry import Registry
+
+Labels = npt.NDArray[np.uint8]
+
+PER_CLASS = {"query": 30, "validation": 20, "train": 50}
+
+
+def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
+    message = str(error.value)
+    assert len(message.splitlines()) == 1
+    for part in parts:
+        assert part in message
+
+
+# The digits and the counts protocol.
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return datasets.create("digits", path=None, image_size=8)
+
+
+def counted(labels: Labels, seed: int = 0, **per_class: int) -> Split:
+    split = protocols.create("counts", per_class={**PER_CLASS, **per_class}).split(labels, seed)
+    split.check(len(labels))
+    return split
+
+
+def test_digits_are_grey_scans_with_one_label_each(digits: Dataset) -> None:
+    images = np.stack(list(digits.images()))
+    assert images.shape == (1797, 8, 8, 3)
+    assert images.dtype == np.uint8
+    assert (images.min(), images.max()) == (0, 255)
+    assert (images == images[..., :1]).all()
+    assert (digits.labels.sum(axis=1) == 1).all()
+    assert len(digits.ids) == len(set(digits.ids)) == 1797
+    assert digits.class_names == list("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"path": "/somewhere", "image_size": 8}, "dataset.path"),
+        ({"path": None, "image_size": 32}, "dataset.image_size"),
+    ],
+)
+def test_digits_refuse_what_they_have_not(arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError) as error:
+        datasets.create("digits", **arguments)
+    one_line(error, named)
+
+
+def test_counts_gives_every_class_its_number(digits: Dataset) -> None:
+    split = counted(digits.labels)
+    for part, wanted in PER_CLASS.items():
+        assert digits.labels[getattr(split, part)].sum(axis=0).tolist() == [wanted] * 10, part
+    assert len(split.database) == 1797 - 300
+
+
+def test_counts_keeps_the_parts_apart(digits: Dataset) -> None:
+    split = counted(digits.labels)
+    query, database, train, validation = (set(getattr(split, part).tolist()) for part in PARTS)
+    assert not query & database
+    assert query | database == set(range(1797))
+    assert train < database
+    assert validation < database
+    assert not train & validation
+    for part in PARTS:
+        indices = getattr(split, part)
+        assert indices.dtype == np.int64
+        assert (np.diff(indices) > 0).all(), f"{part} is sorted, none twice"
+
+
+def test_counts_is_the_seeds_alone(digits: Dataset) -> None:
+    first = counted(digits.labels)
+    np.random.seed(5)
+    assert first.digest() == counted(digits.labels).digest()
+    assert len({counted(digits.labels, seed).digest() for seed in range(5)}) == 5
+
+
+def test_counts_draws_the_same_split_on_every_machine_and_version(digits: Dataset) -> None:
+    """Published numbers belong to these images: no NumPy or scikit-learn may change which they are."""
+    expected = "dd8c6b341036ba7cd56dfecbd9a23ab4dd7dadf79569030818edd56027a1450d"
+    assert counted(digits.labels, seed=0).digest() == expected
+
+
+def test_counts_is_a_random_draw(digits: Dataset) -> None:
+    """Each image is a query with the same chance, whatever its place in the dataset."""
+    labels = np.tile(np.eye(2, dtype=np.uint8), (50, 1))
+    seen = np.zeros(100)
+    for seed in range(200):
+        seen[counted(labels, seed, query=10, validation=1, train=1).query] += 1
+    assert seen.sum() == 200 * 20
+    assert seen.min() > 15  # 40 expected, standard deviation 5.7
+    assert seen.max() < 65
+
+
+def test_counts_draws_an_image_with_several_labels_once() -> None:
+    labels = (np.random.default_rng(0).random((400, 5)) < 0.4).astype(np.uint8)
+    per_class = {"query": 12, "validation": 5, "train": 20}
+    split = counted(labels, **per_class)  # which checks that no image is twice in a part
+    for part, wanted in per_class.items():
+        indices = getattr(split, part)
+        assert len(indices) == 5 * wanted
+        assert (labels[indices].sum(axis=0) >= wanted).all()
+    drawn = [set(getattr(split, part).tolist()) for part in ("query", "validation", "train")]
+    assert not any(a & b for a, b in itertools.combinations(drawn, 2))
+
+
+@pytest.mark.parametrize(
+    ("part", "too_many", "left"), [("query", 179, 178), ("validation", 149, 148), ("train", 129, 128)]
+)
+def test_counts_refuses_more_than_there_are(digits: Dataset, part: str, too_many: int, left: int) -> None:
+    with pytest.raises(UserError) as error:
+        counted(digits.labels, **{part: too_many})
+    one_line(error, f"split.per_class.{part}", f"{left} images", "class number 0", str(too_many))
+
+
+# Prepared arrays.
+
+
+class Made(Dataset):
+    """Six small images of two labels."""
+
+    class_names = ["a", "b"]
+    ids = [f"folder/{number}.png" for number in range(6)]
+    labels = np.array([[1, 0], [0, 1], [1, 1], [1, 0], [0, 1], [1, 0]], dtype=np.uint8)
+
+    def __init__(self) -> None:
+        super().__init__(path=None, image_size=4)
+        self.pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+
+    def images(self) -> Iterator[Image]:
+        yield from self.pixels
+
+
+def prepared(dataset: Dataset, folder: Path) -> arrays.Prepared:
+    folder.mkdir()
+    arrays.write(dataset, "made", folder)
+    return arrays.load(folder)
+
+
+def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
+    dataset = Made()
+    data = prepared(dataset, tmp_path / "data")
+    assert np.array_equal(data.images, dataset.pixels)
+    assert isinstance(data.images, np.memmap)
+    assert np.array_equal(data.labels, dataset.labels)
+    assert data.labels.dtype == np.uint8
+    assert (tmp_path / "data" / "ids.txt").read_text().splitlines() == dataset.ids
+
+
+def test_arrays_manifest_says_what_is_there(tmp_path: Path) -> None:
+    dataset = Made()
+    manifest = prepared(dataset, tmp_path / "data").manifest
+    content = dataset.pixels.tobytes() + pack_labels(dataset.labels).tobytes()
+    content += ("\n".join(dataset.ids) + "\n").encode()
+    assert manifest == {
+        "dataset": "made",
+        "images": 6,
+        "image_size": 4,
+        "classes": {"a": 4, "b": 3},
+        "labels_per_image": 1.1667,
+        "content_hash": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def test_arrays_hash_changes_with_pixels_labels_and_ids(tmp_path: Path) -> None:
+    pixel, label, name = Made(), Made(), Made()
+    pixel.pixels[5, 3, 3, 2] ^= 1
+    label.labels = label.labels.copy()
+    label.labels[0] = [1, 1]
+    name.ids = ["other.png", *name.ids[1:]]
+    hashes = [
+        prepared(dataset, tmp_path / str(i)).manifest["content_hash"]
+        for i, dataset in enumerate([Made(), pixel, label, name])
+    ]
+    assert len(set(hashes)) == 4
+    assert prepared(Made(), tmp_path / "again").manifest["content_hash"] == hashes[0]
+
+
+def test_arrays_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        prepared(Made(), tmp_path / folder)
+    for file in sorted((tmp_path / "first").iterdir()):
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes(), file.name
+
+
+# Splits on disk.
+
+MANIFEST = {"images": 10, "content_hash": "abc"}
+GOOD = {"query": [0, 1], "database": [2, 3, 4, 5, 6, 7, 8, 9], "train": [2, 3], "validation": [5]}
+
+
+def split_of(**parts: list[int]) -> Split:
+    return Split(**{name: np.array(indices, dtype=np.int64) for name, indices in {**GOOD, **parts}.items()})
+
+
+def test_split_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    split = split_of()
+    splits.write(split, tmp_path, protocol="counts", seed=3, manifest=MANIFEST)
+    loaded = splits.load(tmp_path)
+    for part in PARTS:
+        assert np.array_equal(getattr(loaded, part), getattr(split, part))
+    assert read_json(tmp_path / "split.json") == {
+        "protocol": "counts",
+        "seed": 3,
+        "query": 2,
+        "database": 8,
+        "train": 2,
+        "validation": 1,
+        "split_hash": split.digest(),
+        "content_hash": "abc",
+    }
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_split_that_was_tampered_with_is_refused(tmp_path: Path, part: str) -> None:
+    splits.write(split_of(), tmp_path, protocol="counts", seed=0, manifest=MANIFEST)
+    indices = np.load(tmp_path / f"{part}.npy")
+    indices[0] += 1
+    np.save(tmp_path / f"{part}.npy", indices)
+    with pytest.raises(UserError) as error:
+        splits.load(tmp_path)
+    one_line(error, str(tmp_path), "split_hash", "dvc repro")
+
+
+def test_split_hash_tells_the_parts_apart() -> None:
+    swapped = split_of(train=GOOD["validation"], validation=GOOD["train"])
+    assert split_of().digest() != swapped.digest()
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"query": [0, 2]}, "query and database share 1"),
+        ({"train": [2, 5]}, "train and validation share 1"),
+        ({"train": [2, 0]}, "train must lie inside the database"),
+        ({"validation": [1]}, "validation must lie inside the database"),
+        ({"query": []}, "query must hold at least one"),
+        ({"train": [2, 2]}, "train must hold at least one image and none twice"),
+        ({"query": [0, 10]}, "query names images outside"),
+        ({"query": [-1, 0]}, "query names images outside"),
+    ],
+)
+def test_split_that_breaks_a_rule_is_not_written(tmp_path: Path, parts: dict[str, list[int]], named: str) -> None:
+    with pytest.raises(UserError) as error:
+        splits.write(split_of(**parts), tmp_path, protocol="counts", seed=0, manifest=MANIFEST)
+    one_line(error, named)
+    assert not list(tmp_path.iterdir())
+
+
+# CIFAR-10 from class folders.
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three 8 x 8 pictures a class in train and in test; one grey, one larger."""
+    random = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in CLASSES:
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for number in range(3):
+                pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Picture.fromarray(pixels).save(folder / f"{number}.png")
+    Picture.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "train/cat/1.png")
+    large = random.integers(0, 256, (20, 14, 3), dtype=np.uint8)
+    Picture.fromarray(large).save(tmp_path / "test/dog/2.png")
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+def opened(tree: Path) -> Dataset:
+    return datasets.create("cifar10", path=str(tree), image_size=8)
+
+
+def test_cifar10_pools_train_and_test(tree: Path) -> None:
+    dataset = opened(tree)
+    assert dataset.class_names == CLASSES
+    assert dataset.labels.shape == (60, 10)
+    assert dataset.labels.sum(axis=0).tolist() == [6] * 10
+    for image_id, label in zip(dataset.ids, dataset.labels, strict=True):
+        assert CLASSES[label.argmax()] == image_id.split("/")[1]
+    assert len(set(dataset.ids)) == 60
+    assert {image_id.split("/")[0] for image_id in dataset.ids} == {"train", "test"}
+
+
+def test_cifar10_pictures_are_rgb_of_the_size_asked_for(tree: Path) -> None:
+    dataset = opened(tree)
+    images = dict(zip(dataset.ids, dataset.images(), strict=True))
+    assert all(image.shape == (8, 8, 3) and image.dtype == np.uint8 for image in images.values())
+    as_is = images["test/ship/0.png"]
+    assert np.array_equal(as_is, np.asarray(Picture.open(tree / "test/ship/0.png")))
+    grey = np.asarray(Picture.open(tree / "train/cat/1.png"))
+    assert np.array_equal(images["train/cat/1.png"], np.repeat(grey[:, :, None], 3, axis=2))
+    with Picture.open(tree / "test/dog/2.png") as large:
+        resized = np.asarray(large.resize((8, 8), Picture.Resampling.BILINEAR))
+    assert np.array_equal(images["test/dog/2.png"], resized)
+
+
+def test_cifar10_warns_of_another_count(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened(tree)
+    out = capsys.readouterr().out
+    assert out.splitlines() == [f"warning: cifar10 has 60,000 images, 60 were found below {tree}"]
+
+
+def test_cifar10_becomes_arrays(tree: Path, tmp_path: Path) -> None:
+    dataset = opened(tree)
+    data = prepared(dataset, tmp_path / "data")
+    assert np.array_equal(data.images, np.stack(list(dataset.images())))
+    assert data.manifest["classes"] == dict.fromkeys(CLASSES, 6)
+
+
+def test_cifar10_without_a_path_or_a_class_folder_is_refused(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        datasets.create("cifar10", path=None, image_size=8)
+    one_line(error, "dataset.path")
+    (tree / "train" / "frog").rename(tree / "train" / "toad")
+    with pytest.raises(UserError) as error:
+        opened(tree)
+    one_line(error, "dataset.path", "1 of 20", str(tree / "train" / "frog"))
+    with pytest.raises(UserError) as error:
+        opened(tmp_path / "nowhere")
+    one_line(error, "20 of 20")
+
+
+def test_cifar10_without_pictures_is_refused(tree: Path) -> None:
+    for file in tree.rglob("*.png"):
+        file.unlink()
+    with pytest.raises(UserError) as error:
+        opened(tree)
+    one_line(error, "dataset.path", "no picture", str(tree))
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "cut"])
+def test_cifar10_names_a_picture_that_cannot_be_read(tree: Path, damage: str) -> None:
+    file = tree / "test" / "deer" / "1.png"
+    whole = file.read_bytes()
+    file.write_bytes({"text": b"hello", "empty": b"", "cut": whole[: len(whole) // 2]}[damage])
+    dataset = opened(tree)
+    with pytest.raises(UserError) as error:
+        list(dataset.images())
+    one_line(error, str(file), "not a readable picture")
+
+
+def test_cifar10_names_a_picture_with_a_broken_header(tree: Path) -> None:
+    file = tree / "test" / "deer" / "1.png"
+    broken = bytearray(file.read_bytes())
+    broken[11] = 3  # the header's length
+    file.write_bytes(broken)
+    dataset = opened(tree)
+    with pytest.raises(UserError) as error:
+        list(dataset.images())
+    one_line(error, str(file), "not a readable picture")
+
+
+# Outputs that appear whole or not at all.
+
+
+def test_whole_folder_appears_whole(tmp_path: Path) -> None:
+    target, aside = tmp_path / "results" / "data", tmp_path / "results" / ".partial" / "data"
+    with whole_folder(target, aside) as folder:
+        (folder / "a.txt").write_text("new")
+        assert not target.exists()
+    assert (target / "a.txt").read_text() == "new"
+    assert not aside.parent.exists()
+
+
+def test_whole_folder_replaces_what_was_there(tmp_path: Path) -> None:
+    target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with whole_folder(target, aside) as folder:
+        (folder / "new.txt").write_text("new")
+        assert (target / "old.txt").exists()
+    assert [file.name for file in target.iterdir()] == ["new.txt"]
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
+def test_whole_folder_leaves_the_old_one_where_the_block_raises(tmp_path: Path, kind: type[BaseException]) -> None:
+    target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with pytest.raises(kind), whole_folder(target, aside) as folder:
+        (folder / "half.txt").write_text("half")
+        raise kind
+    assert [file.name for file in target.iterdir()] == ["old.txt"]
+    assert not aside.parent.exists()
+
+
+def test_whole_folder_removes_what_a_killed_run_left(tmp_path: Path) -> None:
+    target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
+    aside.mkdir(parents=True)
+    (aside / "half.txt").write_text("half")
+    with whole_folder(target, aside) as folder:
+        assert not list(folder.iterdir())
+        (folder / "new.txt").write_text("new")
+    assert [file.name for file in target.iterdir()] == ["new.txt"]
+    assert not aside.parent.exists()
+
+
+def test_whole_folder_leaves_another_stages_work_alone(tmp_path: Path) -> None:
+    other = tmp_path / ".partial" / "other"
+    other.mkdir(parents=True)
+    with whole_folder(tmp_path / "data", tmp_path / ".partial" / "data") as folder:
+        (folder / "new.txt").write_text("new")
+    assert other.is_dir()
+
+
+def test_layout_writes_two_cells_aside_of_each_other(tmp_path: Path) -> None:
+    layout = Layout("study", tmp_path)
+    with layout.whole(layout.split(0)) as first, layout.whole(layout.split(1)) as second:
+        (first / "seed.txt").write_text("0")
+        (second / "seed.txt").write_text("1")
+    assert [(layout.split(seed) / "seed.txt").read_text() for seed in (0, 1)] == ["0", "1"]
+    assert sorted(path.name for path in layout.folder.iterdir()) == ["splits"]
+
+
+def test_json_refuses_nan_and_comes_back_equal(tmp_path: Path) -> None:
+    content = {"b": 0.1, "a": [1, None, "ä"], "c": 1 / 3}
+    write_json(tmp_path / "x.json", content)
+    assert read_json(tmp_path / "x.json") == content
+    assert list(read_json(tmp_path / "x.json")) == list(content)
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "y.json", {"a": float("nan")})
+
+
+# Registries.
+
+
+def test_registry_lists_the_files_of_the_folder() -> None:
+    assert {"cifar10", "digits"} <= set(datasets.names())
+    assert "counts" in protocols.names()
+    assert not any(name.startswith("_") for name in datasets.names())
+
+
+def test_registry_gives_a_class_for_every_name() -> None:
+    for name in datasets.names():
+        assert issubclass(Registry("pipeline.datasets", "dataset", Dataset).get(name), Dataset)
+    for name in protocols.names():
+        assert issubclass(Registry("pipeline.protocols", "protocol", Protocol).get(name), Protocol)
+
+
+@pytest.mark.parametrize("name", ["cifar", "cifar-10", "CIFAR10"])
+def test_registry_refuses_an_unknown_name_and_guesses(name: str) -> None:
+    with pytest.raises(UserError) as error:
+        datasets.create(name, path=None, image_size=8)
+    one_line(error, f"unknown dataset {name!r}", *datasets.names())
+    assert ("did you mean 'cifar10'?" in str(error.value)) == (name != "CIFAR10")
+
+
+def test_registry_refuses_what_an_entry_does_not_take() -> None:
+    with pytest.raises(UserError) as error:
+        datasets.create("digits", path=None, image_sise=8)
+    one_line(error, "dataset 'digits'", "'image_sise'", "did you mean 'image_size'?", "path, image_size")
+
+
+def test_registry_refuses_a_value_of_another_kind() -> None:
+    with pytest.raises(UserError) as error:
+        datasets.create("digits", path=None, image_size="8")
+    one_line(error, "dataset 'digits'", "image_size", "'8'")
+    with pytest.raises(UserError) as error:
+        protocols.create("counts", per_class={"query": "many"})
+    one_line(error, "protocol 'counts'", "per_class", "'many'")
+
+
+def test_registry_names_what_is_missing() -> None:
+    with pytest.raises(UserError) as error:
+        datasets.create("digits", path=None)
+    one_line(error, "dataset 'digits' needs image_size")
+    with pytest.raises(UserError) as error:
+        protocols.create("counts")
+    one_line(error, "protocol 'counts' needs per_class")

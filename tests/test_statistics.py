@@ -1,0 +1,224 @@
+"""Tests over seeds against SciPy, and the table of results that is made of them."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pipeline.aggregation import result_table
+from pipeline.statistics import compare
+
+BASELINE = [0.710, 0.722, 0.698, 0.731, 0.715]
+VARIANT = [0.731, 0.735, 0.719, 0.730, 0.741]
+
+
+def test_paired_is_scipys_paired_t_test() -> None:
+    result = compare(BASELINE, VARIANT)
+    assert result.p_value == pytest.approx(stats.ttest_rel(VARIANT, BASELINE).pvalue, rel=1e-12)
+    assert result.note == ""
+
+
+@pytest.mark.parametrize("variant", [VARIANT, VARIANT[:3], VARIANT + [0.6]])
+def test_unpaired_is_welchs_t_test(variant: list[float]) -> None:
+    result = compare(BASELINE, variant, paired=False)
+    expected = stats.ttest_ind(variant, BASELINE, equal_var=False)
+    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")  # SciPy's, about the side that is constant
+def test_unpaired_takes_one_side_without_a_spread() -> None:
+    result = compare([0.7, 0.7, 0.7], VARIANT, paired=False)
+    expected = stats.ttest_ind(VARIANT, [0.7, 0.7, 0.7], equal_var=False)
+    assert result.p_value == pytest.approx(expected.pvalue, rel=1e-12)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_better_variant_has_a_positive_difference(paired: bool) -> None:
+    up, down = compare(BASELINE, VARIANT, paired=paired), compare(VARIANT, BASELINE, paired=paired)
+    assert up.mean_difference == pytest.approx(np.mean(VARIANT) - np.mean(BASELINE))
+    assert up.mean_difference > 0 > down.mean_difference
+    assert down.mean_difference == pytest.approx(-up.mean_difference)
+    assert up.p_value == pytest.approx(down.p_value)  # two-sided
+
+
+def test_relative_improvement_is_in_percent_of_the_baseline() -> None:
+    result = compare([0.5, 0.5], [0.5, 0.6])
+    assert result.relative_improvement == pytest.approx(10)
+    assert compare([0.5, 0.6], [0.5, 0.5]).relative_improvement == pytest.approx(-100 * 0.05 / 0.55)
+
+
+def test_relative_improvement_on_a_baseline_of_zero_is_none() -> None:
+    result = compare([0.0, 0.0], [0.1, 0.2])
+    assert result.relative_improvement is None
+    assert result.mean_difference == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_one_seed_has_no_p_value(paired: bool) -> None:
+    result = compare([0.7], [0.8], paired=paired)
+    assert result.p_value is None
+    assert result.note == "n < 2"
+    assert result.mean_difference == pytest.approx(0.1)
+    assert result.relative_improvement == pytest.approx(100 / 7)
+
+
+def test_one_seed_on_one_side_has_no_p_value() -> None:
+    assert compare(BASELINE, [0.8], paired=False).note == "n < 2"
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_no_variance_has_no_p_value(paired: bool) -> None:
+    result = compare([0.7, 0.7, 0.7], [0.8, 0.8, 0.8], paired=paired)
+    assert result.p_value is None
+    assert result.note == "no variance"
+    assert compare(BASELINE, BASELINE).note == "no variance"
+
+
+def test_a_spread_of_rounding_error_is_no_variance() -> None:
+    """The differences are 0.1 but for the last bit, where SciPy's p-value would be about 1e-47."""
+    baseline = [0.1, 0.2, 0.3, 0.7]
+    result = compare(baseline, [value + 0.1 for value in baseline])
+    assert len({value + 0.1 - value for value in baseline}) > 1
+    assert result.p_value is None
+    assert result.note == "no variance"
+
+
+def test_paired_sequences_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="as many"):
+        compare(BASELINE, VARIANT[:4])
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_are_refused(value: float, paired: bool) -> None:
+    for a, b in (([0.1, value], [0.1, 0.2]), ([0.1, 0.2], [value, 0.2])):
+        with pytest.raises(ValueError, match="finite"):
+            compare(a, b, paired=paired)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_empty_sequences_are_refused(paired: bool) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        compare([], [], paired=paired)
+
+
+# The table of results.
+
+
+def frame(*rows: tuple[str, str, int, int, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["method", "quantizer", "bits", "seed", "map"])
+
+
+def cells(quantizer: str, values: list[float], method: str = "dsdh", bits: int = 16) -> list[Any]:
+    return [(method, quantizer, bits, seed, value) for seed, value in enumerate(values)]
+
+
+def row_of(table: pd.DataFrame, quantizer: str, method: str = "dsdh", bits: int = 16) -> dict[str, Any]:
+    found = table[(table["method"] == method) & (table["quantizer"] == quantizer) & (table["bits"] == bits)]
+    assert len(found) == 1
+    return dict(found.iloc[0])
+
+
+def test_table_has_mean_and_sample_deviation() -> None:
+    table = result_table(frame(*cells("original", BASELINE), *cells("wr", VARIANT)), ["map"], paired=True)
+    row = row_of(table, "wr")
+    assert row["n"] == 5
+    assert row["map_mean"] == pytest.approx(np.mean(VARIANT))
+    assert row["map_std"] == pytest.approx(np.std(VARIANT, ddof=1))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_table_tests_against_original(paired: bool) -> None:
+    table = result_table(frame(*cells("original", BASELINE), *cells("wr", VARIANT)), ["map"], paired=paired)
+    row, expected = row_of(table, "wr"), compare(BASELINE, VARIANT, paired=paired)
+    assert row["map_p_value"] == pytest.approx(expected.p_value)
+    assert row["map_difference"] == pytest.approx(expected.mean_difference)
+    assert row["map_improvement_percent"] == pytest.approx(expected.relative_improvement)
+    assert row["map_note"] == ""
+
+
+def test_table_pairs_by_seed_whatever_the_order_of_rows() -> None:
+    rows = [*cells("original", BASELINE), *cells("wr", VARIANT)]
+    shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    row = row_of(result_table(frame(*shuffled), ["map"], paired=True), "wr")
+    assert row["map_p_value"] == pytest.approx(stats.ttest_rel(VARIANT, BASELINE).pvalue)
+
+
+def test_table_compares_within_method_and_bits_only() -> None:
+    other = [value - 0.3 for value in BASELINE]
+    rows = [
+        *cells("original", BASELINE),
+        *cells("wr", VARIANT),
+        *cells("original", other, method="csq"),
+        *cells("wr", VARIANT, method="csq"),
+        *cells("original", other, bits=32),
+        *cells("wr", VARIANT, bits=32),
+    ]
+    table = result_table(frame(*rows), ["map"], paired=True)
+    assert len(table) == 6
+    difference = np.mean(VARIANT) - np.mean(BASELINE)
+    assert row_of(table, "wr")["map_difference"] == pytest.approx(difference)
+    assert row_of(table, "wr", method="csq")["map_difference"] == pytest.approx(difference + 0.3)
+    assert row_of(table, "wr", bits=32)["map_difference"] == pytest.approx(difference + 0.3)
+
+
+def test_table_notes_the_baseline() -> None:
+    table = result_table(frame(*cells("original", BASELINE), *cells("wr", VARIANT)), ["map"], paired=True)
+    row = row_of(table, "original")
+    assert row["map_note"] == "baseline"
+    assert row["map_mean"] == pytest.approx(np.mean(BASELINE))
+    for name in ("map_difference", "map_improvement_percent", "map_p_value"):
+        assert pd.isna(row[name])
+
+
+def test_table_notes_a_grid_without_the_baseline() -> None:
+    rows = [*cells("wr", VARIANT), *cells("original", BASELINE, method="csq")]
+    row = row_of(result_table(frame(*rows), ["map"], paired=True), "wr")
+    assert row["map_note"] == "no original in the grid"
+    assert pd.isna(row["map_p_value"])
+    assert row["map_mean"] == pytest.approx(np.mean(VARIANT))
+
+
+@pytest.mark.parametrize("missing_of", ["original", "wr"])
+def test_table_pairs_the_seeds_that_both_have(missing_of: str) -> None:
+    rows = [*cells("original", BASELINE), *cells("wr", VARIANT)]
+    rows = [row for row in rows if (row[1], row[3]) != (missing_of, 2)]
+    row = row_of(result_table(frame(*rows), ["map"], paired=True), "wr")
+    a, b = BASELINE[:2] + BASELINE[3:], VARIANT[:2] + VARIANT[3:]
+    assert row["n"] == (4 if missing_of == "wr" else 5)
+    assert row["map_p_value"] == pytest.approx(stats.ttest_rel(b, a).pvalue)
+    assert row["map_difference"] == pytest.approx(np.mean(b) - np.mean(a))
+
+
+def test_table_of_one_common_seed_says_why_there_is_no_test() -> None:
+    rows = [*cells("original", BASELINE[:1]), *cells("wr", VARIANT)]
+    row = row_of(result_table(frame(*rows), ["map"], paired=True), "wr")
+    assert row["map_note"] == "n < 2"
+    assert pd.isna(row["map_p_value"])
+    assert row["map_difference"] == pytest.approx(VARIANT[0] - BASELINE[0])
+
+
+def test_table_without_a_common_seed_says_why_there_is_no_test() -> None:
+    rows = [*cells("original", BASELINE[:1]), ("dsdh", "wr", 16, 1, 0.8)]
+    row = row_of(result_table(frame(*rows), ["map"], paired=True), "wr")
+    assert pd.isna(row["map_p_value"])
+    assert row["map_note"]
+
+
+def test_table_has_every_metric() -> None:
+    table = frame(*cells("original", BASELINE), *cells("wr", VARIANT))
+    table["precision@10"] = table["map"] / 2
+    row = row_of(result_table(table, ["map", "precision@10"], paired=True), "wr")
+    assert row["precision@10_difference"] == pytest.approx(row["map_difference"] / 2)
+    assert row["precision@10_improvement_percent"] == pytest.approx(row["map_improvement_percent"])
+    assert row["precision@10_p_value"] == pytest.approx(row["map_p_value"])
+
+
+def test_table_keeps_the_order_of_the_grid() -> None:
+    rows = [*cells("wr", VARIANT), *cells("original", BASELINE), *cells("wr", VARIANT, method="csq")]
+    table = result_table(frame(*rows), ["map"], paired=True)
+    assert table["quantizer"].tolist() == ["wr", "original", "wr"]
+    assert table["method"].tolist() == ["dsdh", "dsdh", "csq"]
