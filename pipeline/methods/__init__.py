@@ -1,6 +1,6 @@
 """Similarity-preserving hashing methods. One file each; all are trained by the same loop."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,24 @@ class Method(nn.Module):
 
     Symbols: ``u`` (b, K) raw head outputs, ``labels`` (b, C) multi-hot float, ``indices`` (b,) int64 positions
     of the batch's images in the training set.
+
+    Attributes:
+        trains_on: the images of the split that the training set is: ``train``, or the whole ``database``. The
+            validation images are never among them.
     """
+
+    # A method that solves the codes of all database images as it trains (ADSH) says "database".
+    trains_on: Literal["train", "database"] = "train"
 
     def __init__(self, *, code_length: int, num_classes: int, num_train: int) -> None:
         super().__init__()
         self.code_length = code_length
         self.num_classes = num_classes
         self.num_train = num_train
+
+    def epoch_size(self, num_train: int) -> int:
+        """Images that an epoch visits, drawn anew for each; all ``num_train`` unless the method samples."""
+        return num_train
 
     def relax(self, u: Tensor) -> Tensor:
         """Relaxed codes in [-1, 1], (b, K); tanh unless the method says otherwise."""
@@ -66,6 +77,15 @@ def create(name: str, *, code_length: int, num_classes: int, num_train: int, **h
     """
     given = {"code_length": code_length, "num_classes": num_classes, "num_train": num_train}
     return _REGISTRY.create(name, **given, **hyperparameters)
+
+
+def training_part(name: str) -> Literal["train", "database"]:
+    """What the method called ``name`` is trained on, see ``Method.trains_on``; asked before it is made.
+
+    Raises:
+        UserError: unknown name.
+    """
+    return _REGISTRY.get(name).trains_on
 
 
 def similar(labels: Tensor, others: Tensor) -> Tensor:

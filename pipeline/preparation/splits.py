@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,10 @@ class Split:
         for name in ("train", "validation"):
             if not parts[name] <= parts["database"]:
                 raise UserError(f"split: {name} must lie inside the database")
+
+    def training_indices(self, part: Literal["train", "database"]) -> Indices:
+        """Images to train on, sorted: ``train``, or the ``database`` without the validation images."""
+        return self.train if part == "train" else np.setdiff1d(self.database, self.validation)
 
     def digest(self) -> str:
         """SHA-256 over the four index arrays (little-endian int64, in the order of ``PARTS``)."""

@@ -30,7 +30,7 @@ def train(params: dict[str, Any], cell: Cell, data: Prepared, split: Split, targ
         cell.method,
         code_length=cell.bits,
         num_classes=data.labels.shape[1],
-        num_train=len(split.train),
+        num_train=len(split.training_indices(methods.training_part(cell.method))),
         **params["methods"][cell.method],
     ).to(device)
     quantizer = quantizers.create(cell.quantizer, **params["quantizers"][cell.quantizer])

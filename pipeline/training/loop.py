@@ -36,7 +36,8 @@ class Trainer:
     """Trains one network with one method and one quantizer.
 
     Images, labels and the order of batches live on the device as whole tensors; a step copies nothing to or from
-    it, and losses are read once an epoch.
+    it, and losses are read once an epoch. The method says which part of the split it trains on and how many
+    images of it an epoch visits.
 
     Args:
         settings: params.yaml's ``training`` section.
@@ -59,14 +60,16 @@ class Trainer:
         self.network, self.method, self.quantizer = network, method, quantizer
         self.settings, self.quantizer_name = settings, quantizer_name
         self.device = network.head.weight.device
-        self.data, self.split = data, split
-        self.images = to_device(data.images[split.train], self.device)
-        self.labels = torch.from_numpy(data.labels[split.train]).to(self.device, torch.float32)
+        self.data = data
+        self.indices = split.training_indices(method.trains_on)
+        self.images = to_device(data.images[self.indices], self.device)
+        self.labels = torch.from_numpy(data.labels[self.indices]).to(self.device, torch.float32)
         self.augment = Augmentation(**settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.selection = Selection(settings["selection"], data, split)
-        self.batch_size = min(settings["batch_size"], len(self.images))
-        self.batches = len(self.images) // self.batch_size
+        self.epoch_size = method.epoch_size(len(self.images))
+        self.batch_size = min(settings["batch_size"], self.epoch_size)
+        self.batches = self.epoch_size // self.batch_size
         self.optimizer, self.scheduler = optimization.make(
             settings["optimizer"], network, method, settings["epochs"] * self.batches
         )
@@ -104,6 +107,7 @@ class Trainer:
         self.network.train()
         self.method.start_epoch(epoch)
         order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
+        order = order[: self.epoch_size]
         sums: dict[str, Tensor] = {}
         rate = self.optimizer.param_groups[0]["lr"]
         for step in range(self.batches):
@@ -131,5 +135,5 @@ class Trainer:
         return {name: value.detach() for name, value in parts.items()}
 
     def _first_outputs(self) -> tuple[Tensor, Tensor]:
-        u = outputs(self.network, self.data.images, self.split.train, self.device)
+        u = outputs(self.network, self.data.images, self.indices, self.device)
         return u.to(self.device), self.labels

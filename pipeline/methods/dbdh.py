@@ -1,0 +1,103 @@
+"""``dbdh``: deep balanced discrete hashing (Zheng, Zhang & Lu, Neurocomputing 2020)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.methods import Method, similar
+from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
+
+
+class DBDH(Method):
+    """Pairwise likelihood of codes that are binary while the network trains, and balanced.
+
+    With b_i = sign(u_i) in {-1, +1}^K the loss is
+
+        - mean_ij w_ij (s_ij psi_ij - log(1 + exp psi_ij))        psi_ij = slope / K b_i . b_j
+        + alpha mean_i |1/K sum_k b_ik|^p
+
+    where j runs over a bank of the whole training set's latest codes. The sign has no derivative, so
+    gradients go straight through it: db/du is 1 for |u| < 1 and 0 beyond, that of the clipped identity, so
+    outputs don't run away. The relaxed code is that clipped identity, clamp(u, -1, 1).
+
+    The second term is the paper's balance control: a code has as many +1 as -1 bits. It stands where other
+    methods have their quantization term (binary codes have no quantization error), and a quantizer that
+    replaces that term replaces it, as in the HSWD paper, whose targets are balanced too.
+
+    Assumptions, the paper's equations not being at hand: (1) balance is taken over the bits of one code, with
+    p = 1 or 2, as in public implementations and in SSDH (Yang et al. 2015), not over the images of one bit.
+    (2) the derivative is cut at |u| = 1. (3) both terms are means, so alpha doesn't depend on n and K.
+
+    Deviations, so that discrete codes learn within few steps; where all codes are alike, all images have the
+    same gradient, and all flip together for ever: (1) ``pairs: balanced`` gives similar and dissimilar pairs
+    half of the weight each, w_ij = 1/2 |S| / |S1| or 1/2 |S| / |S0|, counted in the (b, n) block. ``plain``
+    is w = 1, as in the usual likelihood. (2) psi has the same range at every K; the usual b_i . b_j / 2 is
+    ``slope`` = K / 2. (3) the bank starts from the signs of centered outputs, since an untrained network
+    gives all images almost the same code. Public implementations put clamp(u) for b, never signs; here b is
+    discrete, as the abstract says.
+
+    Args:
+        alpha: weight of the balance term.
+        power: p.
+        slope: psi of two equal codes.
+        pairs: how similar and dissimilar pairs are weighted.
+    """
+
+    bank: Tensor
+    bank_labels: Tensor
+
+    def __init__(
+        self,
+        *,
+        code_length: int,
+        num_classes: int,
+        num_train: int,
+        alpha: NonNegative = 0.1,
+        power: PositiveInt = 2,
+        slope: Positive = 4.0,
+        pairs: Literal["balanced", "plain"] = "balanced",
+    ) -> None:
+        super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
+        self.alpha, self.power, self.slope, self.pairs = alpha, power, slope, pairs
+        self.register_buffer("bank", torch.zeros(num_train, code_length))
+        self.register_buffer("bank_labels", torch.zeros(num_train, num_classes))
+
+    def relax(self, u: Tensor) -> Tensor:
+        return u.clamp(-1, 1)
+
+    def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        codes, labels = self._binary(u), labels.to(self.bank_labels.dtype)
+        self.bank[indices] = codes.detach()
+        self.bank_labels[indices] = labels
+        psi = self.slope / self.code_length * codes @ self.bank.T
+        alike = similar(labels, self.bank_labels)
+        return (self._weights(alike) * (functional.softplus(psi) - alike * psi)).mean()
+
+    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        return self.alpha * self._binary(u).mean(dim=1).abs().pow(self.power).mean()
+
+    def prime(self, u: Tensor, labels: Tensor) -> None:
+        self.bank.copy_(_sign(u - u.mean(dim=0)))
+        self.bank_labels.copy_(labels)
+
+    def _binary(self, u: Tensor) -> Tensor:
+        """sign(u) in the bank's precision, with the gradient of the clipped identity."""
+        clipped = self.relax(u.to(self.bank.dtype))
+        # Subtracting first keeps the values exact: x + (b - x) may differ from b in the last digit.
+        return _sign(clipped.detach()) + (clipped - clipped.detach())
+
+    def _weights(self, alike: Tensor) -> Tensor:
+        """w_ij, (b, n); where no pair is similar (or dissimilar) the others keep their half."""
+        if self.pairs == "plain":
+            return torch.ones_like(alike)
+        total, positives = alike.numel(), alike.sum()
+        # The bound only keeps 0 out of the divisor; no pair has that weight then.
+        similar_half = total / 2 / positives.clamp(min=1)
+        dissimilar_half = total / 2 / (total - positives).clamp(min=1)
+        return torch.where(alike > 0, similar_half, dissimilar_half)
+
+
+def _sign(x: Tensor) -> Tensor:
+    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)

@@ -1,0 +1,79 @@
+"""``dpah``: deep position-aware hashing (Wang, Wang, Qiao, Shan & Chen, WACV 2020), reconstructed."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.methods import Method
+from pipeline.runtime.ranges import NonNegative, NonNegativeInt, Positive
+
+# Keeps the quotient of the kurtosis finite for a bit that is the same in all images.
+_EPSILON = 1e-6
+
+
+class DPAH(Method):
+    """Learned class centers that images are near to or far from; a kurtosis loss makes each bit two-peaked.
+
+    A reconstruction: there is no public code, and neither the paper's text nor its equations were at hand.
+    What is known of it (the WR paper's account, and its abstract as remembered) is that class centers are
+    model parameters, proxies for the position of a class in Hamming space, that the distance of an image to
+    its own centers is held against that to the others, and that a "KT loss" on the outputs' kurtosis makes
+    their distribution two-peaked.
+
+    Assumed: relaxed codes h = tanh(u), centers m_c = tanh(parameter), and distances d_ic = |h_i - m_c|^2 / 4,
+    which for binary vectors is the Hamming distance. An image with classes Y_i pays, on average over c in
+    Y_i, the cross-entropy of class c against all classes that it doesn't have,
+
+        1/|Y_i| sum_{c in Y_i} log(1 + sum_{n not in Y_i} exp(scale (d_ic - d_in) / K))
+
+    so its own classes don't compete with each other; for one label this is the softmax over -scale d / K. The
+    own quantization term is, with mean and variance over the batch,
+
+        kurtosis * mean_k (E[(h_k - E h_k)^4] - Var[h_k]^2) / (Var[h_k]^2 + 1e-6)
+
+    the kurtosis minus 1, its minimum over all distributions, which two equally high peaks alone attain (p and
+    1 - p give 1/(p (1 - p)) - 3). It is 0 for a batch of one. Units: both terms are means, over images and
+    bits.
+
+    Args:
+        scale: steepness of the softmax; logits differ by ``scale`` between a code and its complement.
+        kurtosis: weight of the own term.
+        spread: standard deviation of the centers' parameters at the start, before tanh.
+        center_seed: seed of the centers at the start; the same for all training seeds.
+    """
+
+    def __init__(
+        self,
+        *,
+        code_length: int,
+        num_classes: int,
+        num_train: int,
+        scale: Positive = 20.0,
+        kurtosis: NonNegative = 0.01,
+        spread: Positive = 1.0,
+        center_seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
+        self.scale, self.kurtosis = scale, kurtosis
+        generator = torch.Generator().manual_seed(center_seed)
+        self.centers = nn.Parameter(spread * torch.randn(num_classes, code_length, generator=generator))
+
+    def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        own = labels.to(self.centers.dtype)
+        logits = self._logits(u)
+        # The lowest number, not -inf, where logsumexp has no gradient: an image may have all classes.
+        others = logits.masked_fill(own > 0, torch.finfo(logits.dtype).min / 2).logsumexp(dim=1, keepdim=True)
+        pulls = (own * functional.softplus(others - logits)).sum(dim=1)
+        return (pulls / own.sum(dim=1).clamp(min=1)).mean()
+
+    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        h = self.relax(u.to(self.centers.dtype))
+        squares = (h - h.mean(dim=0)).square()
+        variance_squared = squares.mean(dim=0).square()
+        excess = squares.square().mean(dim=0) - variance_squared
+        return self.kurtosis * (excess / (variance_squared + _EPSILON)).mean()
+
+    def _logits(self, u: Tensor) -> Tensor:
+        """- scale d_ic / K up to a term that all classes of an image share, (b, C)."""
+        h, centers = self.relax(u.to(self.centers.dtype)), self.relax(self.centers)
+        return self.scale / self.code_length * (h @ centers.T / 2 - centers.square().sum(dim=1) / 4)

@@ -1,0 +1,48 @@
+"""``cb``: classical code balance (Weiss, Torralba & Fergus, NIPS 2008; "+CB" in Figure 1 of the WR paper)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.quantizers import Quantizer
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.ranges import Positive
+
+
+class CB(Quantizer):
+    """Every bit balanced, every two bits uncorrelated (section 3 of the WR paper), in a batch of codes H.
+
+        1/K |1/b sum_i h_i|^2  +  1/K^2 |1/b H^T H - I|_F^2
+
+    The first term is 0 where each bit is +1 as often as -1; the second where no two bits agree more often
+    than not, and each |h_ik| is 1. Both are 0 for the rows of a Hadamard matrix and of its negative. Added to
+    the method, whose own quantization term stays.
+
+    Units: squared; the first is a mean over the K bits, the second over the K x K pairs of bits, so
+    ``weight`` means the same at every code length.
+
+    Deviation: section 3 states both for the whole training set, where they hold exactly or not at all; here
+    they are penalties on a batch. With fewer than K images in it the second can't reach 0.
+
+    Args:
+        weight: factor in the total loss.
+        reads: ``relaxed`` codes or ``raw`` outputs.
+    """
+
+    keeps_own_term = True
+
+    def __init__(self, *, weight: Positive = 0.1, reads: Literal["relaxed", "raw"] = "relaxed") -> None:
+        super().__init__()
+        self.weight, self.reads = weight, reads
+
+    def forward(
+        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """As in ``Quantizer``; nothing is drawn, so ``targets`` and ``generator`` aren't looked at."""
+        if u.ndim != 2:
+            raise UserError(f"u must be (b, K), found shape {tuple(u.shape)}")
+        h = u.to(torch.promote_types(u.dtype, torch.float32))
+        correlation = h.T @ h / len(h)
+        identity = torch.eye(h.shape[1], dtype=h.dtype, device=h.device)
+        return h.mean(dim=0).square().mean() + (correlation - identity).square().mean()

@@ -1,0 +1,17 @@
+"""``none``: the similarity loss alone; what a method reaches without any quantization term."""
+
+import torch
+from torch import Tensor
+
+from pipeline.quantizers import Quantizer
+
+
+class NoQuantizer(Quantizer):
+    """Adds nothing and drops the method's own term too; the other end of every ablation."""
+
+    keeps_own_term = False
+
+    def forward(
+        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return u.new_zeros(())
