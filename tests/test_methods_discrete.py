@@ -141,17 +141,13 @@ def adsh_objective(method: ADSH, kind: str) -> float:
     omega = [i for i, visited in enumerate(method.visited.tolist()) if visited]
     all_labels, h, v = method.database_labels.tolist(), method.outputs.tolist(), method.codes.tolist()
     table = adsh_similarities([all_labels[i] for i in omega], all_labels, kind)
-    fit = sum(
-        (dot(h[i], v[j]) - K * table[row][j]) ** 2 for row, i in enumerate(omega) for j in range(len(v))
-    )
+    fit = sum((dot(h[i], v[j]) - K * table[row][j]) ** 2 for row, i in enumerate(omega) for j in range(len(v)))
     return fit + method.gamma * sum((v[i][k] - h[i][k]) ** 2 for i in omega for k in range(K))
 
 
 @pytest.mark.parametrize("kind", ["balanced", "signed"])
 @pytest.mark.parametrize("gamma", [0.0, 200.0])
-def test_adsh_bit_updates_are_the_best_of_all(
-    kind: str, gamma: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_adsh_bit_updates_are_the_best_of_all(kind: str, gamma: float, monkeypatch: pytest.MonkeyPatch) -> None:
     method, u, labels, indices = made("adsh", similarity=kind, gamma=gamma)
     assert isinstance(method, ADSH)
     method.similarity_loss(u, labels, indices)
@@ -187,9 +183,7 @@ def test_adsh_update_equals_brute_force_over_all_columns() -> None:
     method.start_epoch(0)
     method.similarity_loss(u[:4], labels[:4], torch.arange(4))
     method.end_epoch(0)
-    table = torch.tensor(
-        adsh_similarities(labels[:4].tolist(), labels.tolist(), "balanced"), dtype=torch.float64
-    )
+    table = torch.tensor(adsh_similarities(labels[:4].tolist(), labels.tolist(), "balanced"), dtype=torch.float64)
     h = torch.tanh(u[:4])
 
     def objective(column: Tensor) -> float:
@@ -293,8 +287,7 @@ def test_dpah_kurtosis_is_zero_for_balanced_bits_only() -> None:
 def test_dpah_centers_are_seeded_trained_and_leave_the_global_state_alone() -> None:
     state = torch.get_rng_state()
     first, again, other = (
-        methods.create("dpah", code_length=8, num_classes=3, num_train=4, center_seed=seed)
-        for seed in (0, 0, 1)
+        methods.create("dpah", code_length=8, num_classes=3, num_train=4, center_seed=seed) for seed in (0, 0, 1)
     )
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(first.centers, again.centers)  # type: ignore[arg-type]
@@ -329,9 +322,7 @@ def test_every_method_is_finite_at_the_edges(name: str, edge: str) -> None:
     method.prime(u.detach().float(), labels)
     method.start_epoch(0)
     losses = [loss(u, labels, indices) for loss in (method.similarity_loss, method.quantization_loss)]
-    assert all(
-        loss.ndim == 0 and loss.dtype == torch.float32 and bool(torch.isfinite(loss)) for loss in losses
-    )
+    assert all(loss.ndim == 0 and loss.dtype == torch.float32 and bool(torch.isfinite(loss)) for loss in losses)
     sum(losses, torch.zeros(())).backward()
     assert u.grad is not None and bool(torch.isfinite(u.grad).all())
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in method.parameters())

@@ -31,7 +31,10 @@ class HashNetwork(nn.Module):
             )
         self.backbone = backbone
         self.head = nn.Linear(backbone.num_features, code_length)
-        nn.init.normal_(self.head.weight, std=0.01)
+        # Unit variance for unit features, whatever their number: outputs near 0 are a saddle of inner-product
+        # losses, from which all bits learn the same direction (at std 0.01, right for 4,096 features, dhn has
+        # mAP 0.56 on digits).
+        nn.init.normal_(self.head.weight, std=backbone.num_features**-0.5)
         nn.init.zeros_(self.head.bias)
         self.input_size = input_size
 

@@ -59,9 +59,9 @@ class ADSH(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         gamma: NonNegative = 200.0,
         sample: PositiveInt = 2000,
         similarity: Literal["balanced", "signed"] = "balanced",

@@ -51,9 +51,9 @@ class DBDH(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         alpha: NonNegative = 0.1,
         power: PositiveInt = 2,
         slope: Positive = 4.0,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, similar
-from pipeline.runtime.ranges import NonNegative, Positive
+from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 #: Closest distance, in bits, that the loss tells apart. log(1 + gamma / d) must stay finite for two equal
 #: codes, and below this a cosine in float32 is noise.
@@ -41,9 +41,9 @@ class DCH(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         gamma: Positive = 5.0,
         quantization: NonNegative = 0.1,
     ) -> None:

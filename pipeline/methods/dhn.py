@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, similar
-from pipeline.runtime.ranges import NonNegative, Positive
+from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
 class DHN(Method):
@@ -36,9 +36,9 @@ class DHN(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         scale: Positive = 5.0,
         quantization: NonNegative = 1.0,
     ) -> None:

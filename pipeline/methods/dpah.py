@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.runtime.ranges import NonNegative, NonNegativeInt, Positive
+from pipeline.runtime.ranges import NonNegative, NonNegativeInt, Positive, PositiveInt
 
 # Keeps the quotient of the kurtosis finite for a bit that is the same in all images.
 _EPSILON = 1e-6
@@ -45,9 +45,9 @@ class DPAH(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         scale: Positive = 20.0,
         kurtosis: NonNegative = 0.01,
         spread: Positive = 1.0,

@@ -52,9 +52,9 @@ class HashNet(Method):
     def __init__(
         self,
         *,
-        code_length: int,
-        num_classes: int,
-        num_train: int,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
         alpha: Positive = 5.0,
         beta: Positive = 5.0,
         step: PositiveInt = 1,

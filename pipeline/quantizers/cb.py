@@ -36,9 +36,7 @@ class CB(Quantizer):
         super().__init__()
         self.weight, self.reads = weight, reads
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """As in ``Quantizer``; nothing is drawn, so ``targets`` and ``generator`` aren't looked at."""
         if u.ndim != 2:
             raise UserError(f"u must be (b, K), found shape {tuple(u.shape)}")

@@ -11,7 +11,5 @@ class NoQuantizer(Quantizer):
 
     keeps_own_term = False
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         return u.new_zeros(())

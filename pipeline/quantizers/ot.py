@@ -35,9 +35,7 @@ class OT(Quantizer):
         super().__init__()
         self.weight, self.reads = weight, reads
 
-    def forward(
-        self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         u = u.to(torch.promote_types(u.dtype, torch.float32))
         drawn = uniform_targets(u, targets, generator)
         return (u - drawn[optimal_pairing(u, drawn)]).square().mean()
