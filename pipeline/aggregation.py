@@ -20,7 +20,7 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
     """Write the study's tables.
 
     ``cells.csv``, ``results.csv``, ``results.json``, ``history.csv`` (mean and standard deviation over seeds for each
-    epoch), ``metrics.json`` (the headline numbers, for ``dvc metrics``) and ``about.json`` (the protocol).
+    epoch), ``metrics/`` (the headline numbers, a file a row of ``dvc metrics show``) and ``about.json`` (the protocol).
 
     Metrics of cells that the grid no longer names are removed from the workspace first: this stage
     depends on their folder as a whole. DVC's cache keeps them; a value put back is restored, not run.
@@ -34,7 +34,9 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
     results.to_csv(target / "results.csv", index=False)
     write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
     history_table(cells, layout).to_csv(target / "history.csv", index=False)
-    write_json(target / "metrics.json", headline(results, metrics))
+    (target / "metrics").mkdir()
+    for name, numbers in headline(results, metrics).items():
+        write_json(target / "metrics" / f"{name}.json", numbers)
     write_json(target / "about.json", about(params, layout))
 
 
@@ -110,13 +112,14 @@ def history_table(cells: list[Cell], layout: Layout) -> pd.DataFrame:
     return spread.reset_index()
 
 
-def headline(results: pd.DataFrame, metrics: list[str]) -> dict[str, Any]:
-    """``method.quantizer.bits.metric`` -> mean, the numbers that ``dvc metrics`` and ``dvc exp`` show."""
-    tree: dict[str, Any] = {}
-    for row in results.to_dict("records"):
-        leaf = {metric: round(row[f"{metric}_mean"], 6) for metric in metrics}
-        tree.setdefault(row["method"], {}).setdefault(row["quantizer"], {})[str(row["bits"])] = leaf
-    return tree
+def headline(results: pd.DataFrame, metrics: list[str]) -> dict[str, dict[str, float]]:
+    """``method-quantizer-bits`` -> metric -> mean over seeds, what `dvc metrics` and `dvc exp show` show."""
+    return {
+        f"{row['method']}-{row['quantizer']}-{row['bits']}": {
+            metric: round(row[f"{metric}_mean"], 6) for metric in metrics
+        }
+        for row in results.to_dict("records")
+    }
 
 
 def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:

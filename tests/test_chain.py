@@ -273,16 +273,21 @@ def test_the_readmes_commands(finished: Project) -> None:
         finished.run("bash", "-c", command)
     assert (finished.folder / "params.yaml").read_text() == before
     shown = finished.run("dvc", "metrics", "show", "--json").stdout
-    (metrics,) = [file["data"] for file in json.loads(shown)[""]["data"].values()]
-    assert set(metrics) == {"csq", "dsdh"}
+    files = {Path(path).stem: file["data"] for path, file in json.loads(shown)[""]["data"].items()}
+    assert set(files) == {f"{method}-{quantizer}-16" for method in ("csq", "dsdh") for quantizer in ("original", "wr")}
+    assert all(set(metrics) == {"map", "precision@10", "precision@100"} for metrics in files.values())
 
 
 def test_an_experiment_with_one_param_changed(finished: Project) -> None:
-    """`dvc exp run -S`, in a queue's own copy so that the workspace stays."""
     finished.run("git", "add", "-A")
     finished.run("git", "commit", "-q", "--allow-empty", "-m", "finished")
-    done = finished.run("dvc", "exp", "run", "--temp", "-n", "heavier", "-S", "quantizers.wr.weight=0.5", check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    shown = json.loads(finished.run("dvc", "exp", "show", "--json").stdout)
-    assert "heavier" in json.dumps(shown)
+    before = (finished.folder / "params.yaml").read_text()
+    try:
+        finished.run("dvc", "exp", "run", "-n", "heavier", "-S", "quantizers.wr.weight=0.5")
+        assert finished.params["quantizers"]["wr"]["weight"] == 0.5
+        shown = json.loads(finished.run("dvc", "exp", "show", "--json").stdout)
+        assert "heavier" in json.dumps(shown)
+    finally:
+        (finished.folder / "params.yaml").write_text(before)
+    finished.repro()
     assert finished.repro() == []

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import read_json
+from pipeline.tracking import content
 
 
 def complete_or_say_how(params: dict[str, Any]) -> None:
@@ -32,6 +33,7 @@ def complete(params: dict[str, Any]) -> int:
     Returns:
         the number of cells that are there now.
     """
+    # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
     from pipeline.tracking.store import Store
 
     layout = Layout(params["study"])
@@ -46,8 +48,6 @@ def complete(params: dict[str, Any]) -> int:
 
 
 def _complete_cell(store: Any, known: dict[str, Any], params: dict[str, Any], cell: Cell, layout: Layout) -> None:
-    from pipeline.tracking import content
-
     identity = content.result_id(params, cell, layout)
     run = known.get(identity)
     wanted = content.final_metrics(read_json(layout.metrics(cell) / "metrics.json"))
@@ -63,8 +63,6 @@ def _complete_cell(store: Any, known: dict[str, Any], params: dict[str, Any], ce
 
 def _from_files(store: Any, params: dict[str, Any], cell: Cell, layout: Layout) -> str:
     """A run for a cell that was restored or pulled."""
-    from pipeline.tracking import content
-
     tags = {**content.cell_tags(params, cell, layout), "restored": "yes"}
     run_id: str = store.start(cell.name, tags, content.cell_params(params, cell))
     store.log(run_id, content.history_metrics(layout.metrics(cell) / "history.csv"))
@@ -73,10 +71,11 @@ def _from_files(store: Any, params: dict[str, Any], cell: Cell, layout: Layout) 
 
 def _complete_study(store: Any, params: dict[str, Any], layout: Layout) -> None:
     """One run for the study: its params, headline metrics, tables, figures and report."""
-    from pipeline.tracking.content import flat
-
-    headline = flat(read_json(layout.tables / "metrics.json"))
-    metrics = [(_study_metric(name), value, 0) for name, value in headline.items()]
+    metrics = [
+        (f"{name.replace('@', '_at_')}/{file.stem}", value, 0)
+        for file in sorted((layout.tables / "metrics").glob("*.json"))
+        for name, value in read_json(file).items()
+    ]
     identity = _digest([layout.tables / "results.csv", layout.report / "index.html", Path("params.yaml")])
     if any(
         run.data.tags.get("result_id") == identity and run.data.tags.get("status") == "current"
@@ -84,17 +83,11 @@ def _complete_study(store: Any, params: dict[str, Any], layout: Layout) -> None:
     ):
         return
     tags = {"kind": "study", "cell": "study", "study": params["study"], "dataset": params["dataset"]["name"]}
-    run_id = store.start(f"study {params['study']}", tags, flat(params))
+    run_id = store.start(f"study {params['study']}", tags, content.flat(params))
     store.log(run_id, metrics)
     store.artifacts(run_id, layout.tables, "tables")
     store.artifacts(run_id, layout.report, "report")
     store.settle(run_id, "study", identity)
-
-
-def _study_metric(name: str) -> str:
-    """``dsdh.wr.16.map`` as ``map/dsdh-wr-16``, so that the charts of one metric stand together."""
-    *cell, metric = name.split(".")
-    return f"{metric.replace('@', '_at_')}/{'-'.join(cell)}"
 
 
 def _digest(files: list[Path]) -> str:

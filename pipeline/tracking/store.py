@@ -1,6 +1,7 @@
 """The tracking store: finding, writing and superseding runs."""
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterable
@@ -83,8 +84,8 @@ class Store:
     def settle(self, run_id: str, cell: str, result_id: str) -> str:
         """Make a finished run the current one of its cell.
 
-        An earlier run of the very same result is kept instead of this one; unfinished runs of the cell, left by
-        killed processes, are removed; others become superseded.
+        An earlier run of the very same result is kept instead of this one; unfinished runs of the cell that killed
+        processes of this workspace left are removed; other results become superseded.
 
         Returns:
             the id of the run that is current now.
@@ -100,9 +101,10 @@ class Store:
         for run in others:
             if run.info.run_id == kept:
                 continue
-            if "result_id" not in run.data.tags or run in same:
+            tags = run.data.tags
+            if run in same or ("result_id" not in tags and tags.get("workspace") == workspace()):
                 self.client.delete_run(run.info.run_id)
-            elif run.data.tags.get("status") != "superseded":
+            elif "result_id" in tags and tags.get("status") != "superseded":
                 self.tag(run.info.run_id, status="superseded")
         self.tag(kept, status="current")
         return kept
@@ -122,4 +124,9 @@ def provenance() -> dict[str, str]:
         check=False,
     ).stdout.strip()
     tags = {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
-    return {**tags, "git_changed": "yes" if changed else "no"}
+    return {**tags, "git_changed": "yes" if changed else "no", "workspace": workspace()}
+
+
+def workspace() -> str:
+    """Which checkout on which machine: several may share a server."""
+    return f"{socket.gethostname()}:{Path.cwd()}"
