@@ -26,7 +26,7 @@ track: $(VENV)/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking
 
 test: $(VENV)/.test ## run the tests
-	python -m pytest $(PYTEST)
+	python -m pytest -n 2 --dist loadgroup $(PYTEST)
 
 check: $(VENV)/.test ## run the linter, the formatter's check and the type checker
 	ruff check .

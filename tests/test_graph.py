@@ -144,6 +144,7 @@ def imports(finished: Project) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.xdist_group("finished")
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: dict[str, list[str]]) -> None:
     deps = declared(stage)
@@ -156,6 +157,7 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
         assert covers(deps, file) or only_documentation(file), f"{stage} imports {file}, not among its deps"
 
 
+@pytest.mark.xdist_group("finished")
 @pytest.mark.parametrize(
     ("stage", "unwanted"),
     [

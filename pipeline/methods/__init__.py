@@ -91,3 +91,8 @@ def training_part(name: str) -> Literal["train", "database"]:
 def similar(labels: Tensor, others: Tensor) -> Tensor:
     """s_ij: 1.0 where two images share a label, else 0.0; (b, C) and (n, C) multi-hot give (b, n)."""
     return (labels @ others.T > 0).to(labels.dtype)
+
+
+def sign(x: Tensor) -> Tensor:
+    """-1.0 or +1.0 by the sign of each value, with sign(0) = +1, in the precision of ``x``."""
+    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)

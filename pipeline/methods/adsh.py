@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method, similar
+from pipeline.methods import Method, sign, similar
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 # Entries of S made at a time: what limits memory when the database's codes are solved.
@@ -90,7 +90,7 @@ class ADSH(Method):
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
         self.outputs.copy_(self.relax(u))
-        self.codes.copy_(_sign(u))
+        self.codes.copy_(sign(u))
         self.database_labels.copy_(labels)
         # Every so many images rather than drawn ones: a database is often in order of class.
         self.visited[:: -(-self.num_train // self.sample)] = True
@@ -107,7 +107,7 @@ class ADSH(Method):
         """V given the outputs of the visited images: one pass over the bits."""
         target, interaction = self._terms()
         for bit in range(self.code_length):
-            self.codes[:, bit] = _sign(target[:, bit] - self.codes @ interaction[:, bit])
+            self.codes[:, bit] = sign(target[:, bit] - self.codes @ interaction[:, bit])
 
     def _terms(self) -> tuple[Tensor, Tensor]:
         """What V's update needs of Omega: -Q/2, (n, K), and U^T U with a diagonal of 0, (K, K)."""
@@ -129,7 +129,3 @@ class ADSH(Method):
         alike = same.sum(dim=1, keepdim=True)
         ratio = alike / (self.num_train - alike).clamp(min=1)
         return same * (1 + ratio) - ratio
-
-
-def _sign(x: Tensor) -> Tensor:
-    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method, similar
+from pipeline.methods import Method, sign, similar
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -79,14 +79,14 @@ class DBDH(Method):
         return self.alpha * self._binary(u).mean(dim=1).abs().pow(self.power).mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.bank.copy_(_sign(u - u.mean(dim=0)))
+        self.bank.copy_(sign(u - u.mean(dim=0)))
         self.bank_labels.copy_(labels)
 
     def _binary(self, u: Tensor) -> Tensor:
         """sign(u) in the bank's precision, with the gradient of the clipped identity."""
         clipped = self.relax(u.to(self.bank.dtype))
         # Subtracting first keeps the values exact: x + (b - x) may differ from b in the last digit.
-        return _sign(clipped.detach()) + (clipped - clipped.detach())
+        return sign(clipped.detach()) + (clipped - clipped.detach())
 
     def _weights(self, alike: Tensor) -> Tensor:
         """w_ij, (b, n); where no pair is similar (or dissimilar) the others keep their half."""
@@ -97,7 +97,3 @@ class DBDH(Method):
         similar_half = total / 2 / positives.clamp(min=1)
         dissimilar_half = total / 2 / (total - positives).clamp(min=1)
         return torch.where(alike > 0, similar_half, dissimilar_half)
-
-
-def _sign(x: Tensor) -> Tensor:
-    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method, similar
+from pipeline.methods import Method, sign, similar
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -73,7 +73,7 @@ class DSDH(Method):
     def prime(self, u: Tensor, labels: Tensor) -> None:
         self.bank.copy_(u)
         self.bank_labels.copy_(labels)
-        self.codes.copy_(_sign(u))
+        self.codes.copy_(sign(u))
         self._solve()
 
     def end_epoch(self, epoch: int) -> None:
@@ -90,8 +90,4 @@ class DSDH(Method):
         interaction.fill_diagonal_(0)
         for _ in range(self.sweeps):
             for bit in range(self.code_length):
-                self.codes[:, bit] = _sign(target[:, bit] - self.codes @ interaction[:, bit])
-
-
-def _sign(x: Tensor) -> Tensor:
-    return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+                self.codes[:, bit] = sign(target[:, bit] - self.codes @ interaction[:, bit])
