@@ -1,5 +1,6 @@
 """The tracking store: finding, writing and superseding runs."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -15,6 +16,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+
+# Its news of making tables would stand between a stage's lines.
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 #: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
 DEFAULT_URI = "sqlite:///mlflow.db"
