@@ -58,7 +58,11 @@ def test_reading_changes_nothing() -> None:
         ("training.optimizer.learning_rate", -1.0, "learning_rate: expected greater than 0; found -1.0"),
         ("training.selection", "best", "expected one of validation, last, test; found 'best'"),
         ("training.selection", "valid", "found 'valid' (did you mean 'validation'?)"),
-        ("training.validate_every", 99, "validate_every: expected at most training.epochs (10), found 99"),
+        (
+            "training.validate_every",
+            99,
+            f"expected at most training.epochs ({CONTENT['training']['epochs']}), found 99",
+        ),
         ("dataset.name", "cifar", "dataset.name: expected one of cifar10, digits; found 'cifar' (did you"),
         ("study", "my study", "study: expected"),
         ("grid.bits", [], "grid.bits: expected at least one value; found []"),
