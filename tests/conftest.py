@@ -79,6 +79,7 @@ def copy_project(folder: Path) -> Project:
     project.run("git", "config", "user.email", "test@example.org")
     project.run("git", "config", "user.name", "Test")
     project.run("dvc", "init", "-q")
+    shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
     project.run("dvc", "config", "core.analytics", "false")
     return project
 

@@ -202,6 +202,9 @@ def test_epochs_are_in_mlflow_while_a_cell_trains(tmp_path: Path) -> None:
     make_small(project)
     project.edit("training.epochs", 4000)
     project.run("dvc", "repro", "split@0", "code-train")
+    # The store's tables are made here: two processes that make them at once get in each other's way.
+    store = MlflowClient(tracking_uri=f"sqlite:///{project.folder}/mlflow.db")
+    experiment = store.create_experiment("small")
     process = subprocess.Popen(["python", "-m", "stages.train", *ARGUMENTS], cwd=project.folder, env=project.env)
     try:
         deadline = time.monotonic() + 120
@@ -210,11 +213,7 @@ def test_epochs_are_in_mlflow_while_a_cell_trains(tmp_path: Path) -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(1)
-            if not (project.folder / "mlflow.db").exists():
-                continue
-            store = MlflowClient(tracking_uri=f"sqlite:///{project.folder}/mlflow.db")
-            experiment = store.get_experiment_by_name("small")
-            runs = store.search_runs([experiment.experiment_id]) if experiment else []
+            runs = store.search_runs([experiment])
             seen = store.get_metric_history(runs[0].info.run_id, "loss/wr") if runs else []
         assert runs[0].info.status == "RUNNING"
     finally:
