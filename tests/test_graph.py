@@ -161,7 +161,7 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
 @pytest.mark.parametrize(
     ("stage", "unwanted"),
     [
-        ("prepare", ["torch", "mlflow", "pandas", "matplotlib"]),
+        ("prepare", ["torch", "mlflow", "matplotlib"]),  # scikit-learn, which the digits come from, brings pandas
         ("split", ["torch", "mlflow", "pandas", "sklearn"]),
         ("train", ["mlflow", "torchvision", "pandas", "sklearn", "torch._dynamo"]),
         ("encode", ["mlflow", "torchvision", "pandas", "sklearn", "scipy", "torch._dynamo"]),

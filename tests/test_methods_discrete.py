@@ -415,7 +415,7 @@ def test_every_method_trains_on_its_part_of_the_split(
     assert [len(batch) for batch in visited] == [32] * 6
     first, second = (set(torch.cat(visited[i : i + 3]).tolist()) for i in (0, 3))
     assert len(first) == len(second) == 96 and first != second
-    assert math.isfinite(fitted.validation_map) and fitted.selected_epoch == 1
+    assert math.isfinite(fitted.validation_map) and fitted.selected_epoch == 2
     if name == "adsh":
         assert len(indices) == len(split.database) - len(split.validation)
         assert not set(indices) & (set(split.validation) | set(split.query))

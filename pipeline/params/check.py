@@ -86,7 +86,7 @@ def _across_sections(content: dict[str, Any]) -> list[str]:
                     problems.append(f"{section}.{name}: missing, but the grid uses it; expected its section")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
-        if isinstance(epochs, int) and isinstance(every, int) and every > epochs > 0:
+        if type(epochs) is int and type(every) is int and every > epochs > 0:  # a bool is no number here
             problems.append(f"training.validate_every: expected at most training.epochs ({epochs}), found {every}")
     return problems
 
