@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, sign, similar
+from pipeline.methods._bank import Bank
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -45,9 +46,6 @@ class DBDH(Method):
         pairs: how similar and dissimilar pairs are weighted.
     """
 
-    bank: Tensor
-    bank_labels: Tensor
-
     def __init__(
         self,
         *,
@@ -61,26 +59,23 @@ class DBDH(Method):
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.alpha, self.power, self.slope, self.pairs = alpha, power, slope, pairs
-        self.register_buffer("bank", torch.zeros(num_train, code_length))
-        self.register_buffer("bank_labels", torch.zeros(num_train, num_classes))
+        self.bank = Bank(num_train, code_length, num_classes)
 
     def relax(self, u: Tensor) -> Tensor:
         return u.clamp(-1, 1)
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        codes, labels = self._binary(u), labels.to(self.bank_labels.dtype)
-        self.bank[indices] = codes.detach()
-        self.bank_labels[indices] = labels
-        psi = self.slope / self.code_length * codes @ self.bank.T
-        alike = similar(labels, self.bank_labels)
+        codes, labels = self._binary(u), labels.to(self.bank.dtype)
+        self.bank.put(indices, codes, labels)
+        psi = self.slope / self.code_length * codes @ self.bank.outputs.T
+        alike = similar(labels, self.bank.labels)
         return (self._weights(alike) * (functional.softplus(psi) - alike * psi)).mean()
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         return self.alpha * self._binary(u).mean(dim=1).abs().pow(self.power).mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.bank.copy_(sign(u - u.mean(dim=0)))
-        self.bank_labels.copy_(labels)
+        self.bank.fill(sign(u - u.mean(dim=0)), labels)
 
     def _binary(self, u: Tensor) -> Tensor:
         """sign(u) in the bank's precision, with the gradient of the clipped identity."""

@@ -5,13 +5,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, similar
-from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
+from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
 class DHN(Method):
     """Pairwise cross-entropy on the inner product of codes, and a smooth pull of every bit to -1 or +1.
 
-    With h = tanh(scale u), theta_ij = h_i . h_j / 2 and P(s_ij = 1) = sigmoid(theta_ij), the pairwise
+    With h = tanh(u), theta_ij = h_i . h_j / 2 and P(s_ij = 1) = sigmoid(theta_ij), the pairwise
     cross-entropy is
 
         sum_ij log(1 + exp theta_ij) - s_ij theta_ij
@@ -23,13 +23,10 @@ class DHN(Method):
     Both sums are means here: over pairs i != j of the batch, and over images and bits, so the weight means
     the same at every batch size and code length.
 
-    Deviations: (1) the half in theta is the authors' code's (and DPSH's); the paper's probability is of the
-    inner product itself. (2) the paper's tanh has no scale: its features are an ImageNet network's, with
-    outputs of order 1. Those of a network trained from scratch begin near 0, where the gradient of an inner
-    product vanishes and all bits learn the same direction. (3) a batch without pairs has the loss 0.
+    Deviations: the half in theta is the authors' code's (and DPSH's); the paper's probability is of the inner
+    product itself. A batch without pairs has the loss 0.
 
     Args:
-        scale: slope of the tanh; 1 is the paper's.
         quantization: lambda, weight of the own term.
     """
 
@@ -39,14 +36,10 @@ class DHN(Method):
         code_length: PositiveInt,
         num_classes: PositiveInt,
         num_train: PositiveInt,
-        scale: Positive = 5.0,
         quantization: NonNegative = 1.0,
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
-        self.scale, self.quantization = scale, quantization
-
-    def relax(self, u: Tensor) -> Tensor:
-        return torch.tanh(self.scale * u)
+        self.quantization = quantization
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         code = self._code(u)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, sign, similar
+from pipeline.methods._bank import Bank
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -35,8 +36,6 @@ class DSDH(Method):
         sweeps: passes of coordinate descent over the bits, after each epoch.
     """
 
-    bank: Tensor
-    bank_labels: Tensor
     codes: Tensor
     classifier: Tensor
 
@@ -53,17 +52,15 @@ class DSDH(Method):
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.mu, self.nu, self.eta, self.sweeps = mu, nu, eta, sweeps
-        self.register_buffer("bank", torch.zeros(num_train, code_length))
-        self.register_buffer("bank_labels", torch.zeros(num_train, num_classes))
+        self.bank = Bank(num_train, code_length, num_classes)
         self.register_buffer("codes", torch.ones(num_train, code_length))
         self.register_buffer("classifier", torch.zeros(code_length, num_classes))
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        self.bank[indices] = u.detach().to(self.bank.dtype)
-        self.bank_labels[indices] = labels.to(self.bank_labels.dtype)
-        u = u.to(self.bank.dtype)
-        psi = u @ self.bank.T / 2
-        likelihood = functional.softplus(psi) - similar(labels, self.bank_labels).to(psi.dtype) * psi
+        self.bank.put(indices, u, labels)
+        u, labels = u.to(self.bank.dtype), labels.to(self.bank.dtype)
+        psi = u @ self.bank.outputs.T / 2
+        likelihood = functional.softplus(psi) - similar(labels, self.bank.labels) * psi
         classification = (labels - u @ self.classifier).square().sum(dim=1)
         return likelihood.mean() + self.mu * classification.mean()
 
@@ -71,8 +68,7 @@ class DSDH(Method):
         return self.eta * (self.codes[indices] - u).square().sum(dim=1).mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.bank.copy_(u)
-        self.bank_labels.copy_(labels)
+        self.bank.fill(u, labels)
         self.codes.copy_(sign(u))
         self._solve()
 
@@ -84,8 +80,8 @@ class DSDH(Method):
         """One turn of the discrete side: W given B, then B given W and the outputs."""
         gram = self.codes.T @ self.codes
         ridge = self.nu / self.mu * torch.eye(self.code_length, dtype=gram.dtype, device=gram.device)
-        self.classifier.copy_(torch.linalg.solve(gram + ridge, self.codes.T @ self.bank_labels))
-        target = self.bank_labels @ self.classifier.T + self.eta / self.mu * self.bank
+        self.classifier.copy_(torch.linalg.solve(gram + ridge, self.codes.T @ self.bank.labels))
+        target = self.bank.labels @ self.classifier.T + self.eta / self.mu * self.bank.outputs
         interaction = self.classifier @ self.classifier.T
         interaction.fill_diagonal_(0)
         for _ in range(self.sweeps):

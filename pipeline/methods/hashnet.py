@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method
+from pipeline.methods._bank import Bank
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -34,9 +35,6 @@ class HashNet(Method):
     two batches. Entries lag by up to an epoch and have no gradient; they are raw outputs, so all are relaxed
     with the current beta. (2) the slope a is ``alpha / K``, as the authors' code sets it, so one value
     serves all code lengths. (3) each beta lasts ``step`` epochs; the paper trains to convergence at each.
-    (4) beta starts at 5, not 1: the paper's features are an ImageNet network's, with outputs of order 1.
-    Those of a network trained from scratch begin near 0, where the gradient of an inner product vanishes and
-    all bits learn the same direction.
 
     Args:
         alpha: slope of the likelihood over the mean product of two codes' bits, h_i . h_j / K; the
@@ -46,9 +44,6 @@ class HashNet(Method):
         power: how fast beta grows; 0 keeps it as it is.
     """
 
-    bank: Tensor
-    bank_labels: Tensor
-
     def __init__(
         self,
         *,
@@ -56,25 +51,23 @@ class HashNet(Method):
         num_classes: PositiveInt,
         num_train: PositiveInt,
         alpha: Positive = 5.0,
-        beta: Positive = 5.0,
+        beta: Positive = 1.0,
         step: PositiveInt = 1,
         power: NonNegative = 0.5,
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.alpha, self.first_beta, self.step, self.power = alpha, beta, step, power
         self.beta = beta
-        self.register_buffer("bank", torch.zeros(num_train, code_length))
-        self.register_buffer("bank_labels", torch.zeros(num_train, num_classes))
+        self.bank = Bank(num_train, code_length, num_classes)
 
     def relax(self, u: Tensor) -> Tensor:
         return torch.tanh(self.beta * u)
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         u, labels = u.to(self.bank.dtype), labels.to(self.bank.dtype)
-        self.bank[indices] = u.detach()
-        self.bank_labels[indices] = labels
-        theta = self.alpha / self.code_length * self.relax(u) @ self.relax(self.bank).T
-        shared = labels @ self.bank_labels.T
+        self.bank.put(indices, u, labels)
+        theta = self.alpha / self.code_length * self.relax(u) @ self.relax(self.bank.outputs).T
+        shared = labels @ self.bank.labels.T
         likelihood = functional.softplus(theta) - (shared > 0) * theta
         return (self._weights(shared, labels) * likelihood).mean()
 
@@ -83,15 +76,14 @@ class HashNet(Method):
         return u.new_zeros((), dtype=self.bank.dtype)
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.bank.copy_(u)
-        self.bank_labels.copy_(labels)
+        self.bank.fill(u, labels)
 
     def start_epoch(self, epoch: int) -> None:
         self.beta = self.first_beta * (1 + epoch // self.step) ** self.power
 
     def _weights(self, shared: Tensor, labels: Tensor) -> Tensor:
         """w_ij (b, n) from the number of labels that each pair shares."""
-        either = labels.sum(dim=1, keepdim=True) + self.bank_labels.sum(dim=1) - shared
+        either = labels.sum(dim=1, keepdim=True) + self.bank.labels.sum(dim=1) - shared
         similar = shared > 0
         positives = similar.sum()
         # A kind that doesn't occur has nothing to weigh; the bound only keeps 0 out of the divisor.
