@@ -2,24 +2,19 @@
 
 import sys
 
-from pipeline import params as gate
+from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Layout
 
 
-def main() -> int:
+def table(params: Params) -> str:
+    report = Layout(params["study"]).report
     try:
-        report = Layout(gate.read()["study"]).report
-        table = (report / "results.txt").read_text(encoding="utf-8")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        results = (report / "results.txt").read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        print(f"error: {error.filename}: not there yet; run `dvc repro`", file=sys.stderr)
-        return 1
-    print(f"\n{table}\nReport:  {report / 'index.html'}\nMLflow:  `make ui` opens `mlflow ui` on these runs")
-    return 0
+        raise UserError(f"{error.filename}: not there yet; run `dvc repro`") from None
+    return f"\n{results}\nReport:  {report / 'index.html'}\nMLflow:  `make ui` opens `mlflow ui` on these runs"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(table))

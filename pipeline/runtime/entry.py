@@ -1,4 +1,4 @@
-"""How a stage starts and ends, the same for all: check params.yaml, run, say what went wrong in one line."""
+"""How a stage or command starts and ends: check params.yaml, run, say what went wrong in one line."""
 
 import argparse
 import gc
@@ -47,6 +47,24 @@ def study_stage(run: Callable[[Params], None]) -> None:
     _execute(run)
 
 
+def command(run: Callable[[Params], str]) -> int:
+    """Run a command of the library, ``python -m pipeline.<something>``, and print what it returns.
+
+    Returns:
+        the exit code: 1 where params.yaml or ``run`` had something to say against it, in one line each.
+    """
+    try:
+        print(run(gate.read()))
+    except UserError as error:
+        _complain(error)
+        return 1
+    return 0
+
+
+def _complain(error: UserError) -> None:
+    print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
+
+
 def _execute(run: Callable[[Params], None]) -> None:
     # Imports are over (stages/__init__.py): what they made is here to stay, and collecting begins.
     gc.freeze()
@@ -56,7 +74,7 @@ def _execute(run: Callable[[Params], None]) -> None:
         params = gate.read()
         run(params)
     except UserError as error:
-        print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
+        _complain(error)
         code = 1
     except KeyboardInterrupt:
         print("interrupted; nothing was written, run the stage again", file=sys.stderr)

@@ -2,24 +2,20 @@
 
 import sys
 
-from pipeline import params as gate
+from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
 from pipeline.tracking.complete import complete
 
 
-def main() -> int:
+def track(params: Params) -> str:
     try:
-        params = gate.read()
         count = complete(params)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except UserError:
+        raise
     except Exception as error:  # whatever a server or a driver raises
-        print(f"error: MLflow: {str(error).strip().splitlines()[0][:300]}", file=sys.stderr)
-        return 1
-    print(f"{count} cells of {params['study']!r} are in MLflow")
-    return 0
+        raise UserError(f"MLflow: {str(error).strip().splitlines()[0][:300]}") from None
+    return f"{count} cells of {params['study']!r} are in MLflow"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(track))
