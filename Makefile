@@ -33,7 +33,7 @@ check: $(VENV)/.test ## run the linter, the formatter's check and the type check
 	ruff format --check .
 	mypy
 
-cells: $(VENV)/.repro ## write cells/<method>/dvc.yaml for every method
+cells: $(VENV)/.repro ## after adding a method: write its cells/<method>/, name it in every study
 	@python -m cells.generate
 
 clean: ## remove .venv and caches; results and the DVC cache stay

@@ -1,6 +1,7 @@
 """Write ``cells/<method>/<stage>/dvc.yaml`` for every registered method: ``make cells``.
 
-The files of one stage differ in the method's name alone. Folders of methods that are gone are removed.
+The files of one stage differ in the method's name alone. Folders of methods that are gone are removed. A params
+file that doesn't name a method yet gets the line that leaves it out: DVC reads each method's matrix from there.
 """
 
 import re
@@ -52,5 +53,19 @@ def write(folder: Path, methods: list[str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def enlist(params: str, methods: list[str]) -> str:
+    """The text of a params file with ``<method>: []`` below ``grid: methods:`` for each that is missing there."""
+    section = re.search(r"^grid:\n(?:[ #].*\n|\n)*?  methods:.*\n((?:    .*\n|\n)*)", params, re.MULTILINE)
+    if section is None:
+        return params  # not a params file as this project writes them; its reader will say what is wrong
+    lines = section[1].splitlines(keepends=True)
+    named = {match[1] for line in lines if (match := re.match(r"    (\w+):", line))}
+    lines += [f"    {method}: []\n" for method in methods if method not in named]
+    return params[: section.start(1)] + "".join(lines) + params[section.end(1) :]
+
+
 if __name__ == "__main__":
-    write(HERE, file_names(METHODS))
+    registered = file_names(METHODS)
+    write(HERE, registered)
+    for file in [HERE.parent / "params.yaml", *sorted((HERE.parent / "studies").glob("*.yaml"))]:
+        file.write_text(enlist(file.read_text(encoding="utf-8"), registered), encoding="utf-8")

@@ -1,0 +1,91 @@
+"""Adding a method by the README's four steps, and a quantizer likewise: nothing else is touched."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, copy_project
+
+FENCE = re.compile(r"^```(python|yaml|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(section: str) -> list[tuple[str, str]]:
+    """(language, text) of every code block of a section of the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return FENCE.findall(text.split(f"## {section}\n")[1].split("\n## ")[0])
+
+
+def insert_below(text: str, *headings: str, line: str) -> str:
+    """``line`` as the first of the section that the headings lead to."""
+    place = 0
+    for heading in headings:
+        place = text.index(f"{heading}:\n", place) + len(heading) + 2
+    return text[:place] + line + text[place:]
+
+
+def leave_only(project: Project, method: str, quantizers: list[str]) -> None:
+    """One method in the grid, one seed and an epoch: what is added is what runs."""
+    for name in project.params["grid"]["methods"]:
+        project.edit(f"grid.methods.{name}", quantizers if name == method else [])
+    project.edit("grid.seeds", [0])
+    project.edit("training.epochs", 1)
+    project.edit("training.validate_every", 1)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("extending") / "project")
+    shutil.copytree(ROOT / "tests", project.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", project.folder)
+    return project
+
+
+def new_files(project: Project) -> set[str]:
+    return set(project.run("git", "ls-files", "--others", "--exclude-standard").stdout.splitlines())
+
+
+@pytest.mark.xdist_group("extending")
+def test_the_four_steps_of_the_readme(project: Project) -> None:
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-q", "-m", "start")
+    (_, method), (_, params), (_, commands), (_, test) = blocks("Adding a method")
+    for text in (method, test):
+        path = text.splitlines()[0].removeprefix("# ")
+        (project.folder / path).write_text(text.partition("\n")[2])
+    lines = dict(zip(params.splitlines()[::2], params.splitlines(keepends=True)[1::2], strict=True))
+    file = project.folder / "params.yaml"
+    text = insert_below(file.read_text(), "\nmethods", line=lines["# methods:"])
+    file.write_text(insert_below(text, "grid", "  methods", line=lines["# grid: methods:"]))
+    assert commands == "make cells\n"
+    project.run("python", "-m", "cells.generate")
+
+    made = {"pipeline/methods/dsh.py", "tests/methods/test_dsh.py"}
+    generated = {f"cells/dsh/{stage}/dvc.yaml" for stage in ("train", "encode", "evaluate")}
+    assert new_files(project) == made | generated
+    edited = project.run("git", "diff", "--name-only").stdout.split()
+    assert [name for name in edited if not name.startswith("studies/")] == ["params.yaml"]
+
+    tested = project.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods", "-k", "dsh")
+    assert int(re.search(r"(\d+) passed", tested.stdout)[1]) > 10  # type: ignore[index]
+    listed = project.run("python", "-m", "pipeline", "list").stdout
+    assert "deep supervised hashing (Liu, Wang, Shan & Chen, CVPR 2016)" in listed
+    leave_only(project, "dsh", ["original"])
+    assert "cells/dsh/evaluate/dvc.yaml:evaluate@dsh-original-16-0" in project.repro()
+    assert "dsh" in (project.results / "tables" / "results.csv").read_text()
+
+
+@pytest.mark.xdist_group("extending")
+def test_a_quantizer_is_its_file_its_params_and_its_test(project: Project) -> None:
+    folder = project.folder
+    source = (folder / "pipeline/quantizers/hswd.py").read_text()
+    (folder / "pipeline/quantizers/mine.py").write_text(source.replace("class HSWD", "class Mine"))
+    check = "def test_mine_is_registered() -> None:\n    assert 'mine' in __import__('pipeline.quantizers').quantizers.names()\n"
+    (folder / "tests/quantizers/test_mine.py").write_text(check)
+    file = folder / "params.yaml"
+    file.write_text(insert_below(file.read_text(), "\nquantizers", line="  mine: {weight: 0.1, reads: raw}\n"))
+    arguments = ("-q", "-p", "no:cacheprovider", "tests/quantizers", "-k", "mine")
+    assert "passed" in project.run(sys.executable, "-m", "pytest", *arguments).stdout
+    leave_only(project, "csq", ["original", "mine"])
+    assert "cells/csq/evaluate/dvc.yaml:evaluate@csq-mine-16-0" in project.repro()
