@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -9,10 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import codes as codes_module
 from pipeline.codes import pack, pack_labels, sign, unpack, unpack_labels
-from pipeline.retrieval import Retrieval, evaluate, ranking
+from pipeline.retrieval import Retrieval, counting, evaluate, on_device
+from pipeline.retrieval.items import items
 from pipeline.runtime.errors import UserError
 
 Array = npt.NDArray[Any]
@@ -222,6 +228,12 @@ def same(one: Retrieval, other: Retrieval) -> bool:
         and one.mean_average_precision == other.mean_average_precision
         and one.precision_at == other.precision_at
         and one.queries_without_relevant == other.queries_without_relevant
+        and one.bounds == other.bounds
+        and all(
+            mine.tobytes() == yours.tobytes()
+            for a, b in ((one.by_rank, other.by_rank), (one.by_radius, other.by_radius))
+            for mine, yours in ((a.at, b.at), (a.precision, b.precision), (a.recall, b.recall))
+        )
     )
 
 
@@ -244,17 +256,139 @@ def test_block_sizes_change_no_bit(ties: str, top_k: int | None, bits: int, monk
     data = problem(6, 13, 133, bits, classes=70)
     reference = evaluate(*data, top_k=top_k, precision_at=(5, 50), ties=ties)
     for query_rows, database_rows, values in [(1, 5, 1), (4, 7, 400), (13, 50, 131), (500, 500, 9)]:
-        monkeypatch.setattr(ranking, "_QUERY_ROWS", query_rows)
-        monkeypatch.setattr(ranking, "_DATABASE_ROWS", database_rows)
+        monkeypatch.setattr(counting, "_QUERY_ROWS", query_rows)
+        monkeypatch.setattr(counting, "_DATABASE_ROWS", database_rows)
         monkeypatch.setattr(codes_module, "_VALUES_AT_ONCE", values)
         assert same(evaluate(*data, top_k=top_k, precision_at=(5, 50), ties=ties), reference)
+
+
+ENGINES = ["numpy", "compiled", "torch"]
+
+
+def use(engine: str, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """Make ``evaluate`` count with one engine, whatever the size; returns its ``device``."""
+    monkeypatch.setattr(counting, "SMALL", -1 if engine == "compiled" else 1 << 60)
+    return "cpu" if engine == "torch" else None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("queries", "size"), [(1, 1), (17, 5), (16, 2048), (33, 4099)])
+@pytest.mark.parametrize(("bits", "classes"), [(1, 1), (12, 64), (64, 65), (65, 130), (1024, 3)])
+def test_engines_agree_to_the_last_bit(
+    engine: str, queries: int, size: int, bits: int, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = problem(7, queries, size, bits, classes)
+    use("numpy", monkeypatch)
+    reference = evaluate(*data, top_k=size // 2 or None, precision_at=(3,))
+    device = use(engine, monkeypatch)
+    assert same(evaluate(*data, top_k=size // 2 or None, precision_at=(3,), device=device), reference)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("bits", "classes"), [(12, 64), (64, 10), (128, 81), (1024, 3)])
+def test_cuda_gives_the_same_numbers(bits: int, classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = problem(7, 100, 30_000, bits, classes)
+    assert same(evaluate(*data, device="cuda"), evaluate(*data))
+
+
+@pytest.mark.parametrize("block", [1, 5, 1 << 20])
+def test_device_blocks_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = problem(7, 30, 100, 20, 9)
+    monkeypatch.setattr(on_device, "_PAIRS_AT_ONCE", block * 100)
+    assert same(evaluate(*data, device="cpu"), evaluate(*data))
+
+
+def test_database_order_is_not_followed_on_a_device() -> None:
+    with pytest.raises(UserError, match=r"^device: .*'stable'.*leave device out$"):
+        evaluate(*problem(0, 2, 5, 4), ties="stable", device="cpu")
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    """Anything a caller may have, small: few bits and many copies, so that ties and empty cases abound."""
+    bits, classes = draw(st.integers(1, 70)), draw(st.integers(1, 70))
+    queries, size = draw(st.integers(1, 5)), draw(st.integers(1, 40))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    codes = random.integers(0, 2, (draw(st.integers(1, 8)), bits)).astype(np.int8) * 2 - 1
+    density = draw(st.sampled_from([0.0, 0.05, 0.5, 1.0]))
+    labels = (random.random((queries + size, classes)) < density).astype(np.uint8)
+    both = codes[random.integers(0, len(codes), queries + size)]
+    return both[:queries], labels[:queries], both[queries:], labels[queries:]
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=problems(), top_k=st.none() | st.integers(1, 45), depth=st.integers(1, 45))
+def test_any_input_obeys_the_definitions(data: Problem, top_k: int | None, depth: int) -> None:
+    results = {t: evaluate(*data, top_k=top_k, precision_at=(depth,), ties=t) for t in ALL_TIES}
+    size = len(data[2])
+    for ties, result in results.items():
+        assert ((result.average_precision >= 0) & (result.average_precision <= 1 + 1e-12)).all()
+        assert result.bounds == (
+            results["pessimistic"].mean_average_precision,
+            results["optimistic"].mean_average_precision,
+        )
+        for curve in (result.by_rank, result.by_radius):
+            assert (np.diff(curve.at) > 0).all()
+            assert (np.diff(curve.recall) >= -1e-12).all(), "recall never falls"
+            assert curve.recall[-1] == pytest.approx(1 - result.queries_without_relevant / len(data[0]))
+        assert result.by_rank.at[0] == 1 and result.by_rank.at[-1] == size
+        low, high = results["pessimistic"].precision_at[depth], results["optimistic"].precision_at[depth]
+        assert low - 1e-12 <= result.precision_at[depth] <= high + 1e-12
+        if top_k is None:
+            assert result.bounds[0] - 1e-12 <= result.mean_average_precision <= result.bounds[1] + 1e-12
+    stable = results["stable"]
+    for query in range(len(data[0])):
+        distance, relevant = ranks_and_relevance(data, query)
+        ordered = relevant[np.argsort(distance, kind="stable")]
+        assert stable.average_precision[query] == pytest.approx(naive_ap(ordered, top_k), abs=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=problems())
+def test_curves_equal_their_definitions(data: Problem) -> None:
+    result = evaluate(*data, ties="stable")
+    bits = data[0].shape[1]
+    precision, recall = np.zeros((2, bits + 1)), np.zeros((2, len(data[2])))
+    for query in range(len(data[0])):
+        distance, relevant = ranks_and_relevance(data, query)
+        everything = max(relevant.sum(), 1)
+        for radius in range(bits + 1):
+            inside = distance <= radius
+            precision[0, radius] += relevant[inside].sum() / max(inside.sum(), 1) / len(data[0])
+            precision[1, radius] += relevant[inside].sum() / everything / len(data[0])
+        ordered = relevant[np.argsort(distance, kind="stable")].cumsum()
+        recall[0] += ordered / np.arange(1, len(ordered) + 1) / len(data[0])
+        recall[1] += ordered / everything / len(data[0])
+    assert result.by_radius.at.tolist() == list(range(bits + 1))
+    assert result.by_radius.precision == pytest.approx(precision[0], abs=1e-12)
+    assert result.by_radius.recall == pytest.approx(precision[1], abs=1e-12)
+    at = result.by_rank.at - 1
+    assert result.by_rank.precision == pytest.approx(recall[0][at], abs=1e-12)
+    assert result.by_rank.recall == pytest.approx(recall[1][at], abs=1e-12)
+
+
+def test_memory_does_not_grow_with_the_pairs() -> None:
+    """20,000 queries against 200,000 items would be 4 GB at a byte a pair."""
+    script = """
+import resource, numpy as np
+from pipeline.retrieval import evaluate
+random = np.random.default_rng(0)
+def side(n):
+    return random.integers(0, 2, (n, 32), np.int8) * 2 - 1, np.eye(10, dtype=np.uint8)[random.integers(0, 10, n)]
+database = side(200_000)
+evaluate(*side(500), *database)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+evaluate(*side(20_000), *database)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 200  # MB
 
 
 @pytest.mark.parametrize("bits", [1, 8, 63, 64, 65, 200, 300])
 def test_distances_and_relevance_are_counted_right(bits: int) -> None:
     data = problem(8, 5, 40, bits, classes=130)
-    blocks = ranking.histograms(ranking.items(*data[:2], "query"), ranking.items(*data[2:], "database"))
-    total, relevant = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    total, relevant = counting.histograms(items(*data[:2], "query"), items(*data[2:], "database"))
     for query in range(5):
         distance, is_relevant = ranks_and_relevance(data, query)
         assert (total[query] == np.bincount(distance, minlength=bits + 1)).all()

@@ -1,5 +1,5 @@
-"""Retrieval by Hamming distance: mean average precision and precision at n, with ties treated exactly."""
+"""Retrieval by Hamming distance: mean average precision, precision and recall, with ties treated exactly."""
 
-from pipeline.retrieval.evaluation import Retrieval, evaluate
+from pipeline.retrieval.evaluation import Curve, Retrieval, evaluate
 
-__all__ = ["Retrieval", "evaluate"]
+__all__ = ["Curve", "Retrieval", "evaluate"]

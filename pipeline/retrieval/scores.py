@@ -1,4 +1,4 @@
-"""Average precision and precision at n, from counts of items at each Hamming distance.
+"""Average precision and the number found at each rank, from counts of items at each Hamming distance.
 
 The items at one distance from a query are a tie block. Throughout, a block has ``n`` items of which ``r`` are
 relevant, and ``N`` items of which ``R`` are relevant come before it.
@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.retrieval.ranking import Counts
+from pipeline.retrieval.counting import Counts
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,26 +56,37 @@ def average_precision(total: Counts, relevant: Counts, top_k: int, ties: str, ha
     return scores
 
 
-def precision(total: Counts, relevant: Counts, depth: int, ties: str) -> Floats:
-    """Precision of the first ``depth`` items of each query.
+def found_at(total: Counts, relevant: Counts, ranks: Counts, ties: str) -> Floats:
+    """How many relevant items are among the first so many items of each query.
 
     Under "expected" a block cut after m items gives m * r / n relevant ones.
 
     Args:
         total: (queries, K + 1), items at each distance; each row adds up to the database size.
         relevant: (queries, K + 1), the relevant ones among them.
-        depth: The number of items, from 1 to the database size; the sum is divided by it.
+        ranks: (R,), from 1 to the database size.
         ties: "expected", "optimistic" or "pessimistic".
 
     Returns:
-        (queries,) float64 in [0, 1].
+        (queries, R) float64.
     """
-    taken = np.clip(depth - (np.cumsum(total, axis=1) - total), 0, total)
-    if ties == "expected":
-        found = taken * relevant / np.maximum(total, 1)
-    else:
-        found = _found(total, relevant, taken, ties).astype(np.float64)
-    return np.asarray(found.sum(axis=1) / depth)
+    # Along the ranking the number found is piecewise linear; where its slope changes, and its value there.
+    ends, found = (_from_zero(np.cumsum(counts, axis=1)) for counts in (total, relevant))
+    if ties != "expected":
+        # A block is a part of relevant items, slope 1, and one of others, slope 0, in one order or the other.
+        first = relevant if ties == "optimistic" else total - relevant
+        middle = found[:, 1:] if ties == "optimistic" else found[:, :-1]
+        ends = _from_zero(_alternating(ends[:, :-1] + first, ends[:, 1:]))
+        found = _from_zero(_alternating(middle, found[:, 1:]))
+    return np.stack([np.interp(ranks, x, y) for x, y in zip(ends, found, strict=True)])
+
+
+def _from_zero(counts: Counts) -> Counts:
+    return np.pad(counts, ((0, 0), (1, 0)))
+
+
+def _alternating(odd: Counts, even: Counts) -> Counts:
+    return np.stack([odd, even], axis=2).reshape(len(odd), -1)
 
 
 def _found(total: Counts, relevant: Counts, taken: Counts, ties: str) -> Counts:

@@ -1,0 +1,134 @@
+"""Seconds to evaluate codes: ours, the field's per-query loop, and faiss's binary index doing the ranking.
+
+    python -m benchmarks.retrieval [--quick]
+
+All three see the same codes in the same run; the loop's mAP must equal ours under ``ties="stable"``. Loop and faiss are
+timed on a part of the queries where all of them would take minutes, and scaled: both treat query after query alike.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.codes import pack
+from pipeline.retrieval import evaluate
+
+Array = npt.NDArray[Any]
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Size:
+    queries: int
+    items: int
+    bits: int
+    classes: int
+    labels: float  # of an image, on average; 1 is exactly one
+    timed: int  # queries that loop and faiss are timed on
+
+
+SIZES = [
+    Size(1_000, 59_000, 64, 10, 1, 200),
+    Size(1_000, 59_000, 128, 10, 1, 200),
+    Size(5_000, 264_648, 64, 81, 2.4, 100),
+    Size(5_000, 264_648, 128, 81, 2.4, 100),
+]
+
+
+def problem(size: Size) -> tuple[Array, Array, Array, Array]:
+    """Codes that have learned something: a center a class, a fifth of the bits flipped."""
+    random = np.random.default_rng(0)
+    centers = random.integers(0, 2, (size.classes, size.bits), np.int8) * 2 - 1
+    n = size.queries + size.items
+    own = random.integers(0, size.classes, n)
+    labels = np.zeros((n, size.classes), np.uint8)
+    labels[np.arange(n), own] = 1
+    if size.labels > 1:
+        labels |= random.random(labels.shape) < (size.labels - 1) / size.classes
+    codes = np.where(random.random((n, size.bits), np.float32) < 0.2, -centers[own], centers[own])
+    cut = size.queries
+    return codes[:cut], labels[:cut], codes[cut:], labels[cut:]
+
+
+def loop(query: Array, query_labels: Array, database: Array, labels: Array) -> float:
+    """What public repositories do, query by query: a product, an argsort, a mean over the hits."""
+    query, database = query.astype(np.float32), database.astype(np.float32)
+    query_labels, labels = query_labels.astype(np.float32), labels.astype(np.float32)
+    total = 0.0
+    for code, label in zip(query, query_labels, strict=True):
+        relevant = (label @ labels.T > 0).astype(np.float32)
+        distance = 0.5 * (database.shape[1] - code @ database.T)
+        relevant = relevant[np.argsort(distance, kind="stable")]
+        hits = int(relevant.sum())
+        if hits:
+            ranks = np.flatnonzero(relevant) + 1.0
+            total += float(np.mean(np.arange(1, hits + 1) / ranks))
+    return total / len(query)
+
+
+def with_faiss(query: Array, query_labels: Array, database: Array, labels: Array) -> float:
+    """The whole ranking by faiss's exact binary index, scored as in ``loop``."""
+    index = faiss.IndexBinaryFlat(database.shape[1])
+    index.add(pack(database))
+    _, order = index.search(pack(query), len(database))
+    query_labels, labels = query_labels.astype(np.float32), labels.astype(np.float32)
+    total = 0.0
+    for label, ranking in zip(query_labels, order, strict=True):
+        ranks = np.flatnonzero((label @ labels.T > 0)[ranking]) + 1.0
+        if len(ranks):
+            total += float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+    return total / len(query)
+
+
+def seconds(call: Callable[[], float], repeats: int = REPEATS) -> tuple[float, float]:
+    """The best time of a few, and what the call returned."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = call()
+        times.append(time.perf_counter() - start)
+    return min(times), result
+
+
+def row(size: Size) -> str:
+    data = problem(size)
+    part = (data[0][: size.timed], data[1][: size.timed], *data[2:])
+    scale = size.queries / size.timed
+    expected, _ = seconds(lambda: evaluate(*data).mean_average_precision)
+    stable, _ = seconds(lambda: evaluate(*data, ties="stable").mean_average_precision)
+    looped, loop_map = seconds(lambda: loop(*part), 1)
+    faissed, _ = seconds(lambda: with_faiss(*part), 1)
+    ours = evaluate(*part, ties="stable").mean_average_precision
+    if abs(ours - loop_map) > 1e-9:
+        raise SystemExit(f"error: the loop's mAP is {loop_map}, ours under ties='stable' {ours}; they must be equal")
+    looped, faissed = looped * scale, faissed * scale
+    name = f"{size.queries:,} x {size.items:,}, {size.bits} bits, {size.classes} classes"
+    pairs = size.queries * size.items / expected / 1e9
+    return (
+        f"| {name} | {looped:.1f} | {faissed:.1f} | {stable:.2f} | {expected:.2f} | "
+        f"{looped / expected:.0f} | {faissed / expected:.0f} | {pairs:.2f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smallest size only")
+    sizes = SIZES[:1] if parser.parse_args().quick else SIZES
+    # Compiled before anything is timed; NumPy's counting would take a problem as small as a test's.
+    warm = Size(100, 200_000, 64, 10, 1, 1)
+    for ties in ("expected", "stable"):
+        evaluate(*problem(warm), ties=ties)
+    print("| size | loop (s) | faiss (s) | ours, stable (s) | ours (s) | loop / ours | faiss / ours | 10^9 pairs/s |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for size in sizes:
+        print(row(size), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Comparing codes in machine code, all cores at work (Numba; compiled once and kept beside this file).
+
+A block of queries meets the database a tile at a time. For a query and a tile, a first loop, which the compiler
+turns into vector instructions, writes each item's bin, 2 * distance + relevance, and a second one counts the
+bins. Counting is the bound: one load, one increment and one store an item. Four counters take turns, since
+two increments of one bin in a row would wait for each other.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numba.core import types
+from numba.extending import intrinsic
+
+# A tile's bins (4 KB) and its words of codes and labels stay in a core's first cache.
+_TILE = 2048
+_QUERIES = 16
+
+
+@intrinsic
+def _bit_count(typing_context: Any, word: Any) -> Any:
+    """The number of ones in a 64-bit word, as the processor counts them."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@njit(inline="always")
+def _bins(bins, shared, query, query_codes, query_labels, codes, labels, start, stop):  # type: ignore[no-untyped-def]
+    """Fill ``bins`` with 2 * distance + relevance of the items from ``start`` to ``stop`` to one query.
+
+    Word by word, each loop over all items: in one loop over items the compiler would not vectorise. A row's
+    slice is known to be contiguous, which a slice of columns would not be.
+    """
+    for word in range(len(codes)):
+        own, others = query_codes[word, query], codes[word, start:stop]
+        if word == 0:
+            for j in range(len(others)):
+                bins[j] = np.uint16(_bit_count(others[j] ^ own))
+        else:
+            for j in range(len(others)):
+                bins[j] += np.uint16(_bit_count(others[j] ^ own))
+    last = len(labels) - 1
+    for word in range(last):
+        own, others = query_labels[word, query], labels[word, start:stop]
+        if word == 0:
+            for j in range(len(others)):
+                shared[j] = others[j] & own
+        else:
+            for j in range(len(others)):
+                shared[j] |= others[j] & own
+    own, others = query_labels[last, query], labels[last, start:stop]
+    if last == 0:
+        for j in range(len(others)):
+            bins[j] = np.uint16(2) * bins[j] + np.uint16((others[j] & own) != 0)
+    else:
+        for j in range(len(others)):
+            bins[j] = np.uint16(2) * bins[j] + np.uint16(((others[j] & own) | shared[j]) != 0)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def count(query_codes, query_labels, codes, labels, code_length):  # type: ignore[no-untyped-def]
+    """(queries, K + 1, 2) int64: for each query, items at each distance, not relevant and relevant.
+
+    Args:
+        query_codes, query_labels, codes, labels: as in ``items.Items``.
+        code_length: K, at most 32,767.
+    """
+    queries, size, width = query_codes.shape[1], codes.shape[1], 2 * (code_length + 1)
+    counts = np.zeros((queries, width), np.int64)
+    for block in prange(-(-queries // _QUERIES)):
+        bins, shared = np.empty(_TILE, np.uint16), np.empty(_TILE, np.uint64)
+        counters = np.empty((4, width), np.uint32)
+        for start in range(0, size, _TILE):
+            stop = min(start + _TILE, size)
+            n = stop - start
+            for query in range(block * _QUERIES, min((block + 1) * _QUERIES, queries)):
+                _bins(bins, shared, query, query_codes, query_labels, codes, labels, start, stop)
+                counters[:] = 0
+                for j in range(0, n - 3, 4):
+                    counters[0, bins[j]] += np.uint32(1)
+                    counters[1, bins[j + 1]] += np.uint32(1)
+                    counters[2, bins[j + 2]] += np.uint32(1)
+                    counters[3, bins[j + 3]] += np.uint32(1)
+                for j in range(n // 4 * 4, n):
+                    counters[0, bins[j]] += np.uint32(1)
+                for i in range(width):
+                    for counter in range(4):
+                        counts[query, i] += np.int64(counters[counter, i])
+    return counts.reshape(queries, code_length + 1, 2)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def in_database_order(query_codes, query_labels, codes, labels, code_length, top_k, ranks):  # type: ignore[no-untyped-def]
+    """Average precision, and relevant items found, where items at equal distance keep the database's order.
+
+    Args:
+        query_codes, query_labels, codes, labels: as in ``items.Items``.
+        code_length: K, at most 32,767.
+        top_k: how many items are retrieved for average precision.
+        ranks: (R,) int64, increasing.
+
+    Returns:
+        (queries,) float64 average precision; (queries, R) int64 relevant items among the first so many.
+    """
+    queries, size, width = query_codes.shape[1], codes.shape[1], 2 * (code_length + 1)
+    scores, found = np.zeros(queries), np.zeros((queries, len(ranks)), np.int64)
+    for query in prange(queries):
+        bins, shared = np.empty(size, np.uint16), np.empty(size, np.uint64)
+        _bins(bins, shared, query, query_codes, query_labels, codes, labels, 0, size)
+        counts = np.zeros(width, np.int64)
+        for j in range(size):
+            counts[bins[j]] += 1
+        # Where the next item at each distance goes, and the next relevant one among the relevant ones.
+        place, relevant_place = np.zeros(code_length + 1, np.int64), np.zeros(code_length + 1, np.int64)
+        for distance in range(code_length):
+            place[distance + 1] = place[distance] + counts[2 * distance] + counts[2 * distance + 1]
+            relevant_place[distance + 1] = relevant_place[distance] + counts[2 * distance + 1]
+        relevant_ranks = np.empty(counts[1::2].sum(), np.int64)
+        for j in range(size):
+            distance = bins[j] >> 1
+            place[distance] += 1
+            if bins[j] & 1:
+                relevant_ranks[relevant_place[distance]] = place[distance]
+                relevant_place[distance] += 1
+        total, retrieved = 0.0, 0
+        for rank in relevant_ranks:
+            if rank > top_k:
+                break
+            retrieved += 1
+            total += retrieved / rank
+        if retrieved:
+            scores[query] = total / retrieved
+        found[query] = np.searchsorted(relevant_ranks, ranks, side="right")
+    return scores, found
