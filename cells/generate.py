@@ -19,24 +19,20 @@ vars: [../../../params.yaml]
 
 stages:
   {stage}:
-    matrix:
-      method: [{method}]
-      quantizer: ${{grid.methods.{method}}}
-      bits: ${{grid.bits}}
-      seed: ${{grid.seeds}}
     wdir: ../../..
 """
 
 
 def expected(methods: list[str]) -> dict[Path, str]:
     """What every generated file must hold, by its path below ``cells/``."""
-    template = (HERE / "template.yaml").read_text(encoding="utf-8")
-    # Split as text, so that the files keep the template's own layout.
+    # As text, so that the files keep the template's own layout; comments are for who edits the template.
+    text = (HERE / "template.yaml").read_text(encoding="utf-8")
+    template = re.sub(r"^(#.*)?\n", "", text, flags=re.MULTILINE)
     _, *parts = re.split(r"^(\w+):\n", template, flags=re.MULTILINE)
     stages = dict(zip(parts[::2], parts[1::2], strict=True))
     return {
-        Path(method, stage, "dvc.yaml"): HEAD.format(stage=stage, method=method)
-        + textwrap.indent(body.rstrip() + "\n", "  ")
+        Path(method, stage, "dvc.yaml"): HEAD.format(stage=stage)
+        + textwrap.indent(body.replace("METHOD", method), "  ")
         for method in methods
         for stage, body in stages.items()
     }

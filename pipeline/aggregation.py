@@ -14,54 +14,83 @@ from pipeline.statistics import compare
 
 BASELINE = "original"
 KEYS = ["method", "quantizer", "bits"]
+#: What ``evaluate`` measures on codes apart from retrieval, in the order of the table.
+BALANCE = [
+    "bit_imbalance",
+    "bit_correlation",
+    "dead_bits",
+    "code_entropy",
+    "distinct_codes",
+    "collision_rate",
+    "quantization_error",
+]
+TIE_BOUNDS = ["map_pessimistic", "map_optimistic"]
 
 
 def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
     """Write the study's tables.
 
-    ``cells.csv``, ``results.csv``, ``results.json``, ``history.csv`` (mean and standard deviation over seeds for each
-    epoch), ``metrics/`` (the headline numbers, a file a row of ``dvc metrics show``) and ``about.json`` (the protocol).
+    ``cells.csv``: one row a cell. ``results.csv`` and ``results.json``, ``balance.csv``, ``informativeness.csv``
+    (only where it was measured): one row a (method, quantizer, bits) with tests against the baseline.
+    ``history.csv`` and ``curves.csv``: mean and standard deviation over seeds for each epoch, or each rank and
+    radius. ``metrics/``: the headline numbers, a file a row of ``dvc metrics show``. ``about.json``: the protocol.
 
     Metrics of cells that the grid no longer names are removed from the workspace first: this stage
     depends on their folder as a whole. DVC's cache keeps them; a value put back is restored, not run.
     """
-    cells = cells_of(params["grid"])
-    _drop_others(layout.all_metrics, cells)
-    table = cell_table(cells, layout)
-    metrics = ["map", *(f"precision@{n}" for n in params["evaluation"]["precision_at"])]
-    results = result_table(table, metrics, paired=params["statistics"]["paired"])
+    cells, parts = cells_of(params["grid"]), params["informativeness"]["of"]
+    _drop_others(layout, cells, parts)
+    table, paired = cell_table(cells, parts, layout), params["statistics"]["paired"]
+    metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith("precision@"))]
+    results = result_table(table, metrics, paired=paired)
     table.to_csv(target / "cells.csv", index=False)
     results.to_csv(target / "results.csv", index=False)
     write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
-    history_table(cells, layout).to_csv(target / "history.csv", index=False)
+    result_table(table, BALANCE, paired=paired).to_csv(target / "balance.csv", index=False)
+    if parts:
+        informativeness = [f"informativeness_{part}" for part in parts]
+        result_table(table, informativeness, paired=paired).to_csv(target / "informativeness.csv", index=False)
+    over_seeds(cells, layout, "history.csv", ["epoch"]).to_csv(target / "history.csv", index=False)
+    over_seeds(cells, layout, "curves.csv", ["by", "at"]).to_csv(target / "curves.csv", index=False)
     (target / "metrics").mkdir()
-    for name, numbers in headline(results, metrics).items():
+    for name, numbers in headline(results, [m for m in metrics if m not in TIE_BOUNDS]).items():
         write_json(target / "metrics" / f"{name}.json", numbers)
     write_json(target / "about.json", about(params, layout))
 
 
-def _drop_others(folder: Path, cells: list[Cell]) -> None:
-    names = {cell.name for cell in cells}
-    for found in sorted(folder.iterdir()):
-        if found.name not in names:
+def _drop_others(layout: Layout, cells: list[Cell], parts: list[str]) -> None:
+    named = {layout.metrics(cell) for cell in cells}
+    named |= {layout.informativeness(cell, part) for cell in cells for part in parts}
+    for found in sorted(layout.all_metrics.iterdir()):
+        if found not in named:
             shutil.rmtree(found)
 
 
-def cell_table(cells: list[Cell], layout: Layout) -> pd.DataFrame:
-    """One row a cell, in the grid's order, with all that ``evaluate`` measured."""
+def cell_table(cells: list[Cell], parts: list[str], layout: Layout) -> pd.DataFrame:
+    """One row a cell, in the grid's order, with all that was measured; ``informativeness_<part>`` where it was."""
     rows = []
     for cell in cells:
-        try:
-            rows.append(read_json(layout.metrics(cell) / "metrics.json"))
-        except FileNotFoundError:
-            raise UserError(f"{layout.metrics(cell)}: the cell has no metrics; run `dvc repro`") from None
+        row = _measured(layout.metrics(cell) / "metrics.json")
+        for part in parts:
+            found = _measured(layout.informativeness(cell, part) / "informativeness.json")
+            row |= {f"informativeness_{part}": found["mean"], f"informativeness_{part}_over_restarts": found["std"]}
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _measured(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = read_json(file)
+    except FileNotFoundError:
+        raise UserError(f"{file.parent}: the cell has no metrics; run `dvc repro`") from None
+    return content
 
 
 def result_table(table: pd.DataFrame, metrics: list[str], *, paired: bool) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds, and each quantizer's test against ``original``.
 
-    A paired test compares the seeds that both have. Where no test is possible, ``<metric>_note`` says why.
+    A paired test compares the seeds that both have. Where no test is possible, ``<metric>_note`` says why. A cell
+    that has no value of a metric (codes whose bits are all dead have no correlation) is left out of it.
     """
     rows = []
     for keys, group in table.groupby(KEYS, sort=False):
@@ -69,17 +98,20 @@ def result_table(table: pd.DataFrame, metrics: list[str], *, paired: bool) -> pd
         baseline = table[(table["method"] == method) & (table["quantizer"] == BASELINE) & (table["bits"] == bits)]
         row: dict[str, Any] = {"method": method, "quantizer": quantizer, "bits": bits, "n": len(group)}
         for metric in metrics:
-            row[f"{metric}_mean"] = group[metric].mean()
-            row[f"{metric}_std"] = group[metric].std()
-            row |= _against(baseline, group, metric, paired)
+            own, others = (part.dropna(subset=[metric]).astype({metric: float}) for part in (group, baseline))
+            row[f"{metric}_mean"] = own[metric].mean()
+            row[f"{metric}_std"] = own[metric].std()
+            row |= _against(others, own, quantizer, metric, paired)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _against(baseline: pd.DataFrame, group: pd.DataFrame, metric: str, paired: bool) -> dict[str, Any]:
+def _against(baseline: pd.DataFrame, group: pd.DataFrame, quantizer: str, metric: str, paired: bool) -> dict[str, Any]:
     empty = {"difference": None, "improvement_percent": None, "p_value": None}
-    if group["quantizer"].iloc[0] == BASELINE:
+    if quantizer == BASELINE:
         found: dict[str, Any] = {**empty, "note": "baseline"}
+    elif group.empty:
+        found = {**empty, "note": "no value"}
     elif baseline.empty:
         found = {**empty, "note": f"no {BASELINE} in the grid"}
     else:
@@ -97,18 +129,17 @@ def _against(baseline: pd.DataFrame, group: pd.DataFrame, metric: str, paired: b
     return {f"{metric}_{name}": value for name, value in found.items()}
 
 
-def history_table(cells: list[Cell], layout: Layout) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of every column of the histories, for each epoch."""
+def over_seeds(cells: list[Cell], layout: Layout, name: str, keys: list[str]) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of every column of the cells' files of this name, for each key."""
     frames = []
     for cell in cells:
-        frame = pd.read_csv(layout.metrics(cell) / "history.csv")
+        frame = pd.read_csv(layout.metrics(cell) / name)
         frame.insert(0, "bits", cell.bits)
         frame.insert(0, "quantizer", cell.quantizer)
         frame.insert(0, "method", cell.method)
         frames.append(frame)
-    groups = pd.concat(frames).groupby([*KEYS, "epoch"], sort=False)
-    spread = groups.agg(["mean", "std"])
-    spread.columns = [f"{name}_{statistic}" for name, statistic in spread.columns]
+    spread = pd.concat(frames).groupby([*KEYS, *keys], sort=False).agg(["mean", "std"])
+    spread.columns = [f"{column}_{statistic}" for column, statistic in spread.columns]
     return spread.reset_index()
 
 
@@ -142,6 +173,7 @@ def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
         "backbone": params["backbone"],
         "training": params["training"],
         **params["evaluation"],
+        "informativeness": params["informativeness"] if params["informativeness"]["of"] else "not measured",
         "selection": params["training"]["selection"],
         "test": kind,
         "significance": params["statistics"]["significance"],

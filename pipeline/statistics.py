@@ -15,7 +15,8 @@ class Comparison:
     Attributes:
         p_value: of the two-sided t-test; None where no test is possible, for the reason in ``note``.
         mean_difference: mean of the variant minus mean of the baseline, in the metric's units.
-        relative_improvement: that difference in percent of the baseline's mean; None for a baseline of zero.
+        relative_improvement: that difference in percent of the baseline's mean; None where that mean isn't
+            above zero, since a percentage of it would say nothing.
         note: why there is no p-value; empty where there is one.
     """
 
@@ -44,7 +45,7 @@ def compare(baseline: Sequence[float], variant: Sequence[float], *, paired: bool
     if paired and len(a) != len(b):
         raise ValueError(f"a paired test needs as many variants as baselines: {len(b)} and {len(a)}")
     difference = float(b.mean() - a.mean())
-    relative = 100 * difference / float(a.mean()) if a.mean() else None
+    relative = 100 * difference / float(a.mean()) if a.mean() > 0 else None
     p_value, note = _test(a, b, paired)
     return Comparison(p_value, difference, relative, note)
 

@@ -11,8 +11,23 @@ from typing import Any
 import pytest
 import yaml
 
+# One thread a worker: torch's threads of several workers on the same cores would wait for each other. What
+# torch is given later (compute.threads) still counts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parent.parent
 COPIED = ("cells", "pipeline", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a CUDA device where there is none, and say so."""
+    wanting = [item for item in items if item.get_closest_marker("gpu")]
+    if wanting:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in wanting:
+                item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
 
 
 class Project:
@@ -101,6 +116,7 @@ def make_small(project: Project) -> None:
     }
     content["training"] |= {"epochs": 2}
     content["evaluation"] |= {"precision_at": [10, 100]}
+    content["informativeness"] |= {"steps": 20, "restarts": 2}
     (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -156,6 +172,9 @@ elif stage == "encode":
     put(root / "codes" / cell, of(root / "train" / cell, root / "code" / "encode"))
 elif stage == "evaluate":
     put(root / "metrics" / cell, of(root / "codes" / cell, params["evaluation"], root / "code" / "evaluate"))
+elif stage == "informativeness":
+    name, part = "-".join(arguments[1:8:2]), arguments[9]
+    put(root / "metrics" / f"{name}.informativeness-{part}", of(root / "codes" / name, params["informativeness"]))
 elif stage == "aggregate":
     put(root / "tables", of(root / "metrics", params["grid"], params["statistics"]), "metrics.json")
 elif stage == "report":

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, Project, copy_project, make_small
 
+from pipeline.aggregation import aggregate
 from pipeline.codes import unpack
 from pipeline.params import read
-from pipeline.runtime.layout import Cell, cells_of
+from pipeline.runtime.layout import Cell, Layout, cells_of
 
 # One worker builds the finished study; the others take the rest.
 pytestmark = pytest.mark.xdist_group("finished")
@@ -47,6 +48,52 @@ def test_results_table_has_every_row(finished: Project) -> None:
         assert float(row["map_mean"]) == pytest.approx(np.mean([float(c["map"]) for c in cells]))
         assert float(row["map_std"]) == pytest.approx(np.std([float(c["map"]) for c in cells], ddof=1))
         assert (row["map_p_value"] == "") == (row["quantizer"] == "original")
+
+
+def test_everything_that_was_measured_is_in_the_tables(finished: Project) -> None:
+    cell = json.loads((finished.results / "metrics" / CELL.name / "metrics.json").read_text())
+    assert cell["map_pessimistic"] <= cell["map"] <= cell["map_optimistic"]
+    assert 0 <= cell["precision@r2"] <= 1 and cell["quantization_error"] > 0
+    balance = rows(finished.results / "tables" / "balance.csv")
+    of_group = [json.loads((finished.results / "metrics" / f"dsdh-wr-16-{seed}" / "metrics.json").read_text())
+                for seed in (0, 1)]  # fmt: skip
+    row = next(row for row in balance if (row["method"], row["quantizer"]) == ("dsdh", "wr"))
+    for name in ("bit_imbalance", "code_entropy", "collision_rate", "distinct_codes", "quantization_error"):
+        assert float(row[f"{name}_mean"]) == pytest.approx(np.mean([metrics[name] for metrics in of_group]))
+    curves = rows(finished.results / "tables" / "curves.csv")
+    mine = [row for row in curves if (row["method"], row["quantizer"]) == ("dsdh", "wr")]
+    assert [row["at"] for row in mine if row["by"] == "radius"] == [str(radius) for radius in range(17)]
+    assert float(mine[-1]["recall_mean"]) == 1
+    bits = rows(finished.results / "metrics" / CELL.name / "bits.csv")
+    assert np.mean([abs(float(row["mean"])) for row in bits]) == pytest.approx(cell["bit_imbalance"])
+
+
+def test_informativeness_of_a_cell_and_its_table(finished: Project, tmp_path: Path) -> None:
+    """The real stage for one cell; for the table, its numbers for all of them."""
+    folder = finished.results / "metrics" / f"{CELL.name}.informativeness-query"
+    finished.run("python", "-m", "stages.informativeness", *ARGUMENTS, "--part", "query")
+    measured = json.loads((folder / "informativeness.json").read_text())
+    shutil.rmtree(folder)
+    assert (measured["unit"], measured["images"], len(measured["estimates"])) == ("nats", 300, 2)
+    assert measured["mean"] == pytest.approx(np.mean(measured["estimates"]))
+    layout = Layout("small", tmp_path)
+    shutil.copytree(finished.results, layout.folder)
+    params = read(finished.folder / "params.yaml")
+    params["informativeness"]["of"] = ["query"]
+    for place, cell in enumerate(cells_of(params["grid"])):
+        target = layout.informativeness(cell, "query")
+        target.mkdir()
+        (target / "informativeness.json").write_text(json.dumps(measured | {"mean": 1.0 + place}))
+    (tmp_path / "tables").mkdir()
+    aggregate(params, layout, tmp_path / "tables")
+    table = rows(tmp_path / "tables" / "informativeness.csv")
+    assert [float(row["informativeness_query_mean"]) for row in table] == [1.5, 3.5, 5.5, 7.5]
+    assert float(table[1]["informativeness_query_difference"]) == 2
+    params["informativeness"]["of"] = []
+    (tmp_path / "without").mkdir()
+    aggregate(params, layout, tmp_path / "without")
+    assert not (tmp_path / "without" / "informativeness.csv").exists()
+    assert not list(layout.all_metrics.glob("*.informativeness-*")), "what is switched off is put away"
 
 
 def test_tables_state_protocol_and_selection(finished: Project) -> None:
@@ -275,7 +322,7 @@ def test_the_readmes_commands(finished: Project) -> None:
     shown = finished.run("dvc", "metrics", "show", "--json").stdout
     files = {Path(path).stem: file["data"] for path, file in json.loads(shown)[""]["data"].items()}
     assert set(files) == {f"{method}-{quantizer}-16" for method in ("csq", "dsdh") for quantizer in ("original", "wr")}
-    assert all(set(metrics) == {"map", "precision@10", "precision@100"} for metrics in files.values())
+    assert all(set(metrics) == {"map", "precision@10", "precision@100", "precision@r2"} for metrics in files.values())
 
 
 def test_an_experiment_with_one_param_changed(finished: Project) -> None:

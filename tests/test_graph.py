@@ -21,7 +21,7 @@ def kinds(stages: list[str]) -> Counter[str]:
 
 CELLS = 8
 WHOLE = {
-    "prepare": 1, "split": 2, "code-train": 1, "code-encode": 1, "code-evaluate": 1,
+    "prepare": 1, "split": 2, "code-train": 1, "code-encode": 1, "code-evaluate": 1, "code-informativeness": 1,
     "train": CELLS, "encode": CELLS, "evaluate": CELLS, "aggregate": 1, "report": 1,
 }  # fmt: skip
 
@@ -65,6 +65,11 @@ def test_what_reruns_after_each_edit(quick: Project) -> None:
 
     quick.edit("evaluation.top_k", 100)
     assert kinds(quick.repro()) == {"evaluate": 8, "aggregate": 1, "report": 1}
+
+    quick.edit("informativeness.of", ["database"])
+    assert kinds(quick.repro()) == {"informativeness": 8, "aggregate": 1, "report": 1}, "and no training"
+    quick.edit("informativeness.of", [])
+    assert set(kinds(quick.repro())) <= {"aggregate", "report"}
 
     quick.edit("statistics.paired", False)
     assert kinds(quick.repro()) == {"aggregate": 1, "report": 1}
@@ -129,8 +134,9 @@ ARGUMENTS = {
     "train": (cell := ["--method", "dsdh", "--quantizer", "wr", "--bits", "16", "--seed", "0"]),
     "encode": cell,
     "evaluate": cell,
+    "informativeness": [*cell, "--part", "database"],
 }
-STAGES = ["prepare", "split", "train", "encode", "evaluate", "aggregate", "report"]
+STAGES = ["prepare", "split", "train", "encode", "evaluate", "informativeness", "aggregate", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +171,8 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
         ("split", ["torch", "mlflow", "pandas", "sklearn"]),
         ("train", ["mlflow", "torchvision", "pandas", "sklearn", "torch._dynamo"]),
         ("encode", ["mlflow", "torchvision", "pandas", "sklearn", "scipy", "torch._dynamo"]),
-        ("evaluate", ["torch", "mlflow", "pandas", "scipy", "sklearn"]),
+        ("evaluate", ["torch", "numba", "mlflow", "pandas", "scipy", "sklearn"]),
+        ("informativeness", ["mlflow", "torchvision", "pandas", "sklearn", "scipy"]),
         ("aggregate", ["torch", "mlflow", "sklearn", "matplotlib"]),
         ("report", ["torch", "torchvision"]),
     ],

@@ -57,6 +57,7 @@ def build_tables(
     bits: tuple[int, ...] = (16,),
     seeds: int = 5,
     lost: dict[tuple[str, str], int] | None = None,
+    informativeness: bool = False,
     **changes: Any,
 ) -> Path:
     """Write a realistic aggregate folder; ``lost``: how many seeds of (method, quantizer) have no cell."""
@@ -73,7 +74,17 @@ def build_tables(
     history = [row for m in methods for q in QUANTIZERS for b in bits for row in _history(draw, m, q, b)]
     settings = about(**({"seeds": list(range(seeds))} | changes))
     (folder / "about.json").write_text(json.dumps(settings), encoding="utf-8")
-    for name, rows in (("results", results), ("cells", cells), ("history", history)):
+    balance = [_balance(draw, m, q, b) for m in methods for q in QUANTIZERS for b in bits]
+    curves = [row for m in methods for q in QUANTIZERS for b in bits for row in _curve(m, q, b)]
+    tables = {"results": results, "cells": cells, "history": history, "balance": balance, "curves": curves}
+    if informativeness:
+        part = "informativeness_database"
+        tables["informativeness"] = [
+            {key: row[key] for key in ("method", "quantizer", "bits", "n")}
+            | {name.replace("map_", f"{part}_", 1): row[name] for name in row if re.match("map_(?!pess|opt)", name)}
+            for row in results
+        ]
+    for name, rows in tables.items():
         pandas.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
     return folder
 
@@ -85,6 +96,21 @@ def _cell(draw: random.Random, method: str, place: int, quantizer: str, bits: in
     chosen = {"selection": "validation", "selected_epoch": draw.randint(6, 14), "epochs": 15}
     chosen["validation_map"] = value + abs(draw.gauss(0, 0.01))
     return key | precision | {"queries": 300} | chosen | {"parameters": 61234, "device": "cpu"}
+
+
+def _balance(draw: random.Random, method: str, quantizer: str, bits: int) -> Row:
+    row: Row = {"method": method, "quantizer": quantizer, "bits": bits, "n": 5}
+    for name, value in (("bit_imbalance", 0.2), ("distinct_codes", 812.0)):
+        p = None if quantizer == "original" else 0.01 if quantizer == "wr" else 0.4
+        row |= {f"{name}_mean": value + draw.random(), f"{name}_std": 0.01, f"{name}_p_value": p}
+    return row | {"bit_correlation_mean": None, "bit_correlation_std": None, "bit_correlation_note": "no value"}
+
+
+def _curve(method: str, quantizer: str, bits: int) -> list[Row]:
+    key = {"method": method, "quantizer": quantizer, "bits": bits}
+    ranks = [key | {"by": "rank", "at": at, "precision_mean": 1 / at**0.2, "recall_mean": at / 1497}
+             for at in (1, 10, 100, 1497)]  # fmt: skip
+    return [*ranks, key | {"by": "radius", "at": 0, "precision_mean": 0.9, "recall_mean": 0.1}]
 
 
 def _result(cells: list[Row], method: str, quantizer: str, bits: int) -> Row:
@@ -100,6 +126,9 @@ def _result(cells: list[Row], method: str, quantizer: str, bits: int) -> Row:
         row[f"{name}_std"] = statistics.stdev(own) if len(own) > 1 else None
     for name in metrics:
         row |= _comparison(name, values(name, quantizer), values(name, "original"), quantizer)
+    middle = row["map_mean"]
+    for name, off in (("map_pessimistic", -0.02), ("map_optimistic", 0.03)):
+        row[f"{name}_mean"] = None if middle is None else middle + off
     return row
 
 
@@ -217,7 +246,13 @@ def gappy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_file_is_there(made: Path) -> None:
     files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
-    names = ("map", "validation", "loss-1-dsdh-16", "loss-2-csq-16")  # and none of the learning rate
+    names = (
+        "map",
+        "validation",
+        "precision-recall",
+        "loss-1-dsdh-16",
+        "loss-2-csq-16",
+    )  # and none of the learning rate
     figures = {f"figures/{name}.{kind}" for name in names for kind in ("svg", "png")}
     assert files == {"index.html", "results.md", "results.txt"} | figures
 
@@ -247,16 +282,16 @@ def test_shown_digits(tables: Path, made: Path) -> None:
                              page(made).shown["results"], strict=True):  # fmt: skip
         assert shown[3] == f"{record['map_mean']:.4f} ± {record['map_std']:.4f}"
         if record["quantizer"] == "original":
-            assert shown[5:8] == ["n/a", "n/a", "n/a baseline"]
+            assert shown[6:9] == ["n/a", "n/a", "n/a baseline"]
         else:
             star = "*" if record["map_p_value"] < level else ""
             numbers = (f"{record['map_difference']:+.4f}", f"{record['map_improvement_percent']:+.2f}",
                        f"{record['map_p_value']:#.3g}{star}")  # fmt: skip
-            assert shown[5:8] == [text.replace("-", "−") for text in numbers]
+            assert shown[6:9] == [text.replace("-", "−") for text in numbers]
 
 
 def test_both_kinds_of_p_occur_in_the_fixture(made: Path) -> None:
-    shown = [row[7] for row in page(made).shown["results"]]
+    shown = [row[8] for row in page(made).shown["results"]]
     assert any(p.endswith("*") for p in shown) and any(p[-1].isdigit() for p in shown)
 
 
@@ -266,9 +301,10 @@ def test_markdown_and_text_have_all_rows(tables: Path, made: Path) -> None:
     rows = [line.strip("| ").split(" | ") for line in markdown.splitlines()]
     for record in pandas.read_csv(tables / "results.csv").to_dict("records"):
         start = [record["method"], record["quantizer"], str(record["bits"])]
-        start += [f"{record['map_mean']:.4f} ± {record['map_std']:.4f}", str(record["n"])]
-        assert start in [line[:5] for line in lines]
-        assert start in [row[:5] for row in rows]
+        start += [f"{record['map_mean']:.4f} ± {record['map_std']:.4f}"]
+        start += [f"{record['map_pessimistic_mean']:.4f} to {record['map_optimistic_mean']:.4f}", str(record["n"])]
+        assert start in [line[:6] for line in lines]
+        assert start in [row[:6] for row in rows]
     for cell in pandas.read_csv(tables / "cells.csv").to_dict("records"):
         start = [str(cell[name]) for name in ("method", "quantizer", "bits", "seed")] + [f"{cell['map']:.4f}"]
         assert start in [row[:5] for row in rows]
@@ -330,17 +366,17 @@ def test_ids_are_unique_and_every_anchor_has_its_place(made: Path, gappy: Path) 
 def test_two_writes_give_the_same_bytes(tables: Path, made: Path, tmp_path: Path) -> None:
     again = written(tables, tmp_path / "again")
     files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
-    assert len(files) == 11
+    assert len(files) == 13
     assert [name for name in files if (made / name).read_bytes() != (again / name).read_bytes()] == []
 
 
 def test_missing_numbers_say_why(gappy: Path) -> None:
     shown = page(gappy).shown["results"]
     row = {(line[0], line[1], line[2]): line for line in shown}
-    assert row["dsdh", "swd", "16"][3:8] == ["n/a no cells", "0", "n/a", "n/a", "n/a no cells"]
+    assert row["dsdh", "swd", "16"][3:9] == ["n/a no cells", "n/a", "0", "n/a", "n/a", "n/a no cells"]
     single = row["dsdh", "wr", "16"]
-    assert single[3].endswith("± n/a") and single[4] == "1" and single[7] == "n/a n < 2"
-    assert single[5][0] in "+−"
+    assert single[3].endswith("± n/a") and single[5] == "1" and single[8] == "n/a n < 2"
+    assert single[6][0] in "+−"
     html = (gappy / "index.html").read_text(encoding="utf-8")
     assert 'title="no standard deviation from n = 1"' in html
     text = (gappy / "results.txt").read_text(encoding="utf-8")
@@ -378,7 +414,29 @@ def test_only_four_keys_are_needed(tmp_path: Path) -> None:
     assert "last one; nothing was selected" in found.text
 
 
-@pytest.mark.parametrize("name", ["about.json", "results.csv", "cells.csv", "history.csv"])
+def test_balance_is_shown_with_its_spread_and_stars(tables: Path, made: Path) -> None:
+    rows = page(made).shown["balance"]
+    records = pandas.read_csv(tables / "balance.csv").to_dict("records")
+    for record, shown in zip(records, rows, strict=True):
+        star = "*" * (record["quantizer"] == "wr")
+        assert shown[3] == f"{record['bit_imbalance_mean']:.4f} ± 0.0100{star}"
+        assert shown[4] == f"{record['distinct_codes_mean']:.1f} ± 0.0{star}"
+        assert shown[5] == "n/a no value"
+    assert "* marks p < 0.05 against quantizer original" in page(made).text
+
+
+def test_informativeness_is_shown_where_it_was_measured(made: Path, tmp_path: Path) -> None:
+    assert "informativeness" not in page(made).tables
+    folder = build_tables(tmp_path / "tables", informativeness=True)
+    rows = page(written(folder, tmp_path / "report")).shown["informativeness"]
+    records = pandas.read_csv(folder / "informativeness.csv").to_dict("records")
+    assert [row[4] for row in rows] == [
+        f"{r['informativeness_database_mean']:.4f} ± {r['informativeness_database_std']:.4f}" for r in records
+    ]
+    assert {row[3] for row in rows} == {"database"}
+
+
+@pytest.mark.parametrize("name", ["about.json", "results.csv", "cells.csv", "history.csv", "balance.csv", "curves.csv"])
 def test_missing_file_is_one_clear_line(tables: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(tables, tmp_path / "tables")
     (folder / name).unlink()

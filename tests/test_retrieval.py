@@ -321,7 +321,7 @@ def problems(draw: st.DrawFn) -> Problem:
 def test_any_input_obeys_the_definitions(data: Problem, top_k: int | None, depth: int) -> None:
     results = {t: evaluate(*data, top_k=top_k, precision_at=(depth,), ties=t) for t in ALL_TIES}
     size = len(data[2])
-    for ties, result in results.items():
+    for result in results.values():
         assert ((result.average_precision >= 0) & (result.average_precision <= 1 + 1e-12)).all()
         assert result.bounds == (
             results["pessimistic"].mean_average_precision,

@@ -37,18 +37,22 @@ def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torc
 
     For each part: ``<part>_codes.npy`` (n, ceil(K/8)) uint8, ``<part>_labels.npy`` (n, ceil(C/8)) uint8 and
     ``<part>_indices.npy`` (n,) int64, the images' positions in the prepared arrays. ``codes.json`` holds
-    the lengths and the bit order.
+    the lengths, the bit order, and the quantization error: the mean over bits and database images of
+    ||u| - 1|, how far raw outputs are from the -1/+1 that they become.
     """
+    errors = {}
     for part in ("query", "database"):
         indices = getattr(split, part)
         u = outputs(network, data.images, indices, device).numpy()
         np.save(target / f"{part}_codes.npy", pack(sign(u)))
         np.save(target / f"{part}_labels.npy", pack_labels(data.labels[indices]))
         np.save(target / f"{part}_indices.npy", indices)
+        errors[part] = float(np.abs(np.abs(u) - 1).mean(dtype=np.float64))
     about = {
         "code_length": network.head.out_features,
         "num_classes": data.labels.shape[1],
         "bit": "1 is +1, 0 is -1; the first bit is the highest of the first byte (numpy.packbits)",
+        "quantization_error": errors["database"],
         "content_hash": data.manifest["content_hash"],
     }
     write_json(target / "codes.json", about)

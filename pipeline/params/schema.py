@@ -122,6 +122,17 @@ class Evaluation(Strict):
     precision_at: Annotated[list[PositiveInt], NotEmpty, Distinct]
 
 
+class Informativeness(Strict):
+    of: Annotated[list[Literal["query", "database"]], Distinct]
+    images: Annotated[int, Field(ge=50)]
+    image_size: PositiveInt
+    hidden: PositiveInt
+    steps: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    restarts: PositiveInt
+
+
 class Statistics(Strict):
     paired: bool
     significance: Annotated[Fraction, Field(gt=0, lt=1)]
@@ -147,4 +158,5 @@ class Params(Strict):
     methods: _sections("methods")  # type: ignore[valid-type]
     quantizers: _sections("quantizers")  # type: ignore[valid-type]
     evaluation: Evaluation
+    informativeness: Informativeness
     statistics: Statistics

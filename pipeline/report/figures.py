@@ -1,6 +1,7 @@
 """The report's figures, drawn without pyplot so that nothing depends on a user's backend or style."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,9 @@ def _all(source: Source) -> list[tuple[str, str, str, Figure]]:
     if "validation_map_mean" in history and history["validation_map_mean"].notna().any():
         figure = _validation_figure(source, history)
         found.append(("validation", "Validation mAP against epoch", _VALIDATION, figure))
+    curves = _numeric(source.curves.drop(columns="by"))[source.curves["by"] == "rank"]
+    if not curves.empty:
+        found.append(("precision-recall", "Precision against recall", _CURVES, _curves_figure(source, curves)))
     several = len(source.bits) > 1
     for place, (method, bits) in enumerate((m, b) for m in source.methods for b in source.bits):
         part = history[(history["method"] == method) & (history["bits"] == float(bits))]
@@ -115,6 +119,10 @@ _BITS = "Mean over seeds; bars: ± standard deviation. The axis does not start a
 _VALIDATION = (
     "Mean over seeds; band: ± standard deviation. Each validation image ranks the training images only, so "
     "the level is not that of the results table."
+)
+_CURVES = (
+    "Means over seeds and queries at the same ranks, from 1 to the whole database; the right end is the share of "
+    "relevant images in it."
 )
 _LOSS = (
     "Mean over seeds; band where there is one: ± standard deviation. A line is missing where a quantizer has "
@@ -255,20 +263,42 @@ def _lines(axes: Axes, source: Source, rows: pandas.DataFrame, column: str) -> N
     axes.set_xlabel("epoch (from 0)" if rows["epoch"].min() == 0 else "epoch")
 
 
-def _validation_figure(source: Source, history: pandas.DataFrame) -> Figure:
-    """A panel per method (and code length, if there are several), a line per quantizer."""
-    several = len(source.bits) > 1
+def _method_panels(source: Source, y_label: str, draw: Callable[[Axes, str, str], None]) -> Figure:
+    """A panel per method (and code length, if there are several), filled by ``draw(axes, method, bits)``."""
     wanted = [(method, bits) for bits in source.bits for method in source.methods]
     columns = _across(len(source.methods))
     figure, panels = _panels(len(wanted), columns, 3.1, sharey=True)
     for place, (axes, (method, bits)) in enumerate(zip(panels, wanted, strict=True)):
-        rows = history[(history["method"] == method) & (history["bits"] == float(bits))]
-        _lines(axes, source, rows, "validation_map")
-        axes.set_title(_panel_title(method, bits, several))
+        draw(axes, method, bits)
+        axes.set_title(_panel_title(method, bits, len(source.bits) > 1))
         if place % columns == 0:
-            axes.set_ylabel("validation mAP")
+            axes.set_ylabel(y_label)
     _legend(figure, source, source.quantizers)
     return figure
+
+
+def _validation_figure(source: Source, history: pandas.DataFrame) -> Figure:
+    """A line per quantizer in each panel."""
+
+    def draw(axes: Axes, method: str, bits: str) -> None:
+        rows = history[(history["method"] == method) & (history["bits"] == float(bits))]
+        _lines(axes, source, rows, "validation_map")
+
+    return _method_panels(source, "validation mAP", draw)
+
+
+def _curves_figure(source: Source, curves: pandas.DataFrame) -> Figure:
+    """A line per quantizer in each panel, through the same ranks."""
+
+    def draw(axes: Axes, method: str, bits: str) -> None:
+        rows = curves[(curves["method"] == method) & (curves["bits"] == float(bits))]
+        for name in dict.fromkeys(rows["quantizer"]):
+            line = rows[rows["quantizer"] == name].sort_values("at")
+            color, dash = _color(source, name), _dash(source, name)
+            axes.plot(line["recall_mean"], line["precision_mean"], color=color, linestyle=dash)
+        axes.set_xlabel("recall")
+
+    return _method_panels(source, "precision", draw)
 
 
 def _loss_columns(rows: pandas.DataFrame) -> list[str]:

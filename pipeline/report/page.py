@@ -19,7 +19,7 @@ def write(tables: Path, target: Path) -> None:
     """Write the report of one study; the same input gives the same bytes.
 
     Args:
-        tables: the aggregate stage's folder: ``about.json``, ``results.csv``, ``cells.csv``, ``history.csv``.
+        tables: the aggregate stage's folder.
         target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt`` and
             ``figures/*.svg`` and ``*.png``.
 

@@ -21,7 +21,10 @@ COLUMNS = {
     ),
     "cells.csv": (*KEYS, "seed", "map"),
     "history.csv": (*KEYS, "epoch"),
+    "balance.csv": (*KEYS, "n"),
+    "curves.csv": (*KEYS, "by", "at", "precision_mean", "recall_mean"),
 }  # fmt: skip
+TIE_BOUNDS = ("map_pessimistic", "map_optimistic")
 AGAIN = "Run the aggregate stage again."
 ABOUT = ("study", "dataset", "selection", "ties")
 
@@ -34,6 +37,10 @@ class Source:
     results: pandas.DataFrame
     cells: pandas.DataFrame
     history: pandas.DataFrame
+    balance: pandas.DataFrame
+    curves: pandas.DataFrame
+    informativeness: pandas.DataFrame | None = None
+    """None where the study didn't measure it."""
 
     @property
     def methods(self) -> list[str]:
@@ -58,8 +65,7 @@ class Source:
     @property
     def metrics(self) -> list[str]:
         """Names of the aggregated metrics beside ``map``, such as ``precision@100``, in column order."""
-        names = [column.removesuffix("_mean") for column in self.results.columns if column.endswith("_mean")]
-        return [name for name in names if name != "map"]
+        return [name for name in measured(self.results) if name not in ("map", *TIE_BOUNDS)]
 
     @property
     def map_label(self) -> str:
@@ -73,6 +79,11 @@ class Source:
         return sum(max(0, len(self.seeds) - int(number(n) or 0)) for n in self.results["n"])
 
 
+def measured(table: pandas.DataFrame) -> list[str]:
+    """Names of the metrics whose means a table holds, in column order."""
+    return [column.removesuffix("_mean") for column in table.columns if column.endswith("_mean")]
+
+
 def number(text: str) -> float | None:
     """The number that ``text`` spells; None for an empty field, ``nan`` or what is no number."""
     try:
@@ -83,10 +94,10 @@ def number(text: str) -> float | None:
 
 
 def read(folder: Path) -> Source:
-    """Read the four files of the aggregate stage.
+    """Read the files of the aggregate stage.
 
     Args:
-        folder: holds ``about.json``, ``results.csv``, ``cells.csv`` and ``history.csv``.
+        folder: holds ``about.json`` and the CSV files of ``COLUMNS``; ``informativeness.csv`` where it was measured.
 
     Raises:
         UserError: a file is missing or unreadable, or lacks a key, a column or (results) its rows.
@@ -95,7 +106,12 @@ def read(folder: Path) -> Source:
     tables = {name: _read_csv(folder / name, columns) for name, columns in COLUMNS.items()}
     if tables["results.csv"].empty:
         raise UserError(f"{folder / 'results.csv'} has no rows: nothing to report. {AGAIN}")
-    return Source(about, tables["results.csv"], tables["cells.csv"], tables["history.csv"])
+    extra = folder / "informativeness.csv"
+    return Source(
+        about,
+        **{name.removesuffix(".csv"): table for name, table in tables.items()},
+        informativeness=_read_csv(extra, (*KEYS, "n")) if extra.exists() else None,
+    )
 
 
 def _text(path: Path) -> str:

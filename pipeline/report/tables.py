@@ -3,12 +3,12 @@
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas
 
-from pipeline.report.source import BASELINE, Source, number
+from pipeline.report.source import BASELINE, TIE_BOUNDS, Source, measured, number
 
 TEXTS = ("method", "quantizer", "selection", "device", "torch")
 WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
@@ -22,6 +22,16 @@ TIES = {
     "stable": "Ties in Hamming distance: tied images stay in the order of the database.",
     "optimistic": "Ties in Hamming distance: of tied images, the relevant ones come first (optimistic).",
     "pessimistic": "Ties in Hamming distance: of tied images, the relevant ones come last (pessimistic).",
+}
+
+BALANCE_HINTS = {
+    "bit_imbalance": "mean over bits of |mean of the bit|; 0 where each is +1 as often as -1",
+    "bit_correlation": "mean over pairs of bits of |correlation|; bits that never change are left out",
+    "dead_bits": "bits with one value in all codes",
+    "code_entropy": "entropy of the distribution of codes, in bits",
+    "distinct_codes": "different codes in the database",
+    "collision_rate": "share of pairs of images that have the same code",
+    "quantization_error": "mean of ||u| - 1| over raw outputs u",
 }
 
 
@@ -64,18 +74,21 @@ class Table:
 
 
 def build(source: Source) -> list[Table]:
-    """All tables of the report, in page order: results, further metrics if any, cells, protocol."""
-    tables = [results(source), metrics(source), cells(source), protocol(source)]
+    """All tables of the report that have rows, in page order."""
+    tables = [results(source), metrics(source), balance(source), informativeness(source)]
+    tables += [cells(source), protocol(source)]
     return [table for table in tables if table.rows]
 
 
 def results(source: Source) -> Table:
     """One row per (method, quantizer, bits): mAP, compared with the baseline, and further metrics."""
+    bounded = set(TIE_BOUNDS) <= set(measured(source.results))
     columns = [
         Column("method", numeric=False),
         Column("quantizer", numeric=False),
         Column("bits", hint="code length"),
         Column(source.map_label, hint="mean ± standard deviation over seeds"),
+        *([Column("tie bounds", hint="the same with relevant images last, and first, among tied ones")] * bounded),
         Column("n", hint="seeds in the mean"),
         *_comparison_columns(source),
         *(Column(name, hint="mean ± standard deviation over seeds") for name in source.metrics),
@@ -84,6 +97,7 @@ def results(source: Source) -> Table:
         [
             *_keys(row),
             _mean(row, "map"),
+            *([_bounds(row)] * bounded),
             _whole(row, "n"),
             *_comparison(row, "map", source),
             *(_mean(row, name) for name in source.metrics),
@@ -110,6 +124,49 @@ def metrics(source: Source) -> Table:
     ]
     caption = ["The other metrics, compared with the baseline as mAP is.", *_test_caption(source)]
     return Table("metrics", "Precision", caption, columns, rows)
+
+
+def balance(source: Source) -> Table:
+    """One row per (method, quantizer, bits): how balanced, independent and compact the database's codes are."""
+    names = measured(source.balance)
+    columns = [
+        Column("method", numeric=False),
+        Column("quantizer", numeric=False),
+        Column("bits", hint="code length"),
+        *(Column(name.replace("_", " "), hint=BALANCE_HINTS.get(name, "")) for name in names),
+    ]
+    rows = [[*_keys(row), *(_starred(row, name, source) for name in names)] for row in _records(source.balance)]
+    caption = [
+        "Codes of the database; mean ± standard deviation over seeds.",
+        "Uniform codes have imbalance and correlation 0; codes that retrieve well follow the classes and can't.",
+        *_star_caption(source),
+    ]
+    return Table("balance", "Code balance", caption, columns, rows)
+
+
+def informativeness(source: Source) -> Table:
+    """One row per (method, quantizer, bits) and part of the split; no rows where it wasn't measured."""
+    columns = [
+        Column("method", numeric=False),
+        Column("quantizer", numeric=False),
+        Column("bits", hint="code length"),
+        Column("images", numeric=False, hint="part of the split"),
+        Column("nats", hint="mean ± standard deviation over seeds"),
+        *_comparison_columns(source),
+    ]
+    table = source.informativeness
+    names = [] if table is None else measured(table)
+    rows = [
+        [*_keys(row), Value(name.removeprefix("informativeness_")), _mean(row, name), *_comparison(row, name, source)]
+        for name in names
+        for row in ([] if table is None else _records(table))
+    ]
+    caption = [
+        "Mutual information of images and codes in nats, estimated by MINE (Belghazi et al. 2018).",
+        "Each value is the Donsker-Varadhan lower bound on held-out pairs; a negative one is a loose bound.",
+        *_test_caption(source),
+    ]
+    return Table("informativeness", "Informativeness", caption, columns, rows)
 
 
 def cells(source: Source) -> Table:
@@ -220,9 +277,32 @@ def _mean(row: dict[str, str], name: str) -> Value:
         return Value("n/a", "", column, reason=reason, note=reason)
     known = number(deviation)
     reason = "" if known is not None else f"no standard deviation from n = {row['n']}"
-    text = "n/a" if known is None else f"{known:.4f}"
+    digits = 4 if abs(mean) < 100 else 1
+    text = "n/a" if known is None else f"{known:.{digits}f}"
     spread = Value(text, deviation if known is not None else "", f"{name}_std", reason=reason)
-    return Value(f"{mean:.4f}", row[column], column, spread)
+    return Value(f"{mean:.{digits}f}", row[column], column, spread)
+
+
+def _bounds(row: dict[str, str]) -> Value:
+    """Both bounds in one cell, sorted by the lower one."""
+    low, high = (number(row[f"{name}_mean"]) for name in TIE_BOUNDS)
+    column = f"{TIE_BOUNDS[0]}_mean"
+    if low is None or high is None:
+        return Value("n/a", "", column, reason="no value")
+    return Value(f"{low:.4f} to {high:.4f}", row[column], column)
+
+
+def _starred(row: dict[str, str], name: str, source: Source) -> Value:
+    """A mean with a star where it differs significantly from the baseline's."""
+    value, p, level = _mean(row, name), number(row.get(f"{name}_p_value", "")), source.about.get("significance")
+    return replace(value, star=p is not None and level is not None and p < level)
+
+
+def _star_caption(source: Source) -> list[str]:
+    level, test = source.about.get("significance"), source.about.get("test")
+    if level is None:
+        return []
+    return [f"* marks p < {level} against quantizer {BASELINE}" + (f" ({test})" if test else "") + "."]
 
 
 def _comparison_columns(source: Source) -> list[Column]:

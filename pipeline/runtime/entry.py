@@ -14,15 +14,22 @@ from pipeline.runtime.layout import Cell
 Params = dict[str, Any]
 
 
-def cell_stage(run: Callable[[Params, Cell], None]) -> None:
-    """Run a stage that works on one cell; the command line names it."""
+def cell_stage(run: Callable[..., None], *further: str) -> None:
+    """Run a stage that works on one cell; the command line names it, and what is ``further`` needed.
+
+    Args:
+        run: takes the params, the cell, and each further argument by its name, a string.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--method", required=True)
     parser.add_argument("--quantizer", required=True)
     parser.add_argument("--bits", required=True, type=int)
     parser.add_argument("--seed", required=True, type=int)
+    for name in further:
+        parser.add_argument(f"--{name}", required=True)
     named = vars(parser.parse_args())
-    _execute(lambda params: run(params, Cell(**named)))
+    others = {name: named.pop(name) for name in further}
+    _execute(lambda params: run(params, Cell(**named), **others))
 
 
 def seed_stage(run: Callable[[Params, int], None]) -> None:

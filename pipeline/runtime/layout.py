@@ -8,6 +8,7 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
     metrics/<cell>/  every number about the cell, and its history       (evaluate)
+    metrics/<cell>.informativeness-<part>/                              (informativeness, where it is on)
     tables/          one row a cell, one row a (method, quantizer, bits)  (aggregate)
     report/          the page, Markdown tables, figures                 (report)
 """
@@ -87,6 +88,9 @@ class Layout:
 
     def metrics(self, cell: Cell) -> Path:
         return self.all_metrics / cell.name
+
+    def informativeness(self, cell: Cell, part: str) -> Path:
+        return self.all_metrics / f"{cell.name}.informativeness-{part}"
 
     @property
     def tables(self) -> Path:

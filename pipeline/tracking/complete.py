@@ -51,6 +51,9 @@ def _complete_cell(store: Any, known: dict[str, Any], params: dict[str, Any], ce
     identity = content.result_id(params, cell, layout)
     run = known.get(identity)
     wanted = content.final_metrics(read_json(layout.metrics(cell) / "metrics.json"))
+    for part in params["informativeness"]["of"]:
+        found = layout.informativeness(cell, part) / "informativeness.json"
+        wanted |= {f"informativeness_{part}": read_json(found)["mean"]} if found.exists() else {}
     if run is not None and run.data.tags.get("status") == "current":
         there = {name: run.data.metrics.get(name) for name in wanted}
         if there == wanted:

@@ -1,0 +1,20 @@
+"""informativeness: the mutual information of one cell's codes and their images, where a study asks for it."""
+
+from typing import Any
+
+from pipeline.encoding import device as devices
+from pipeline.informativeness import measure_cell
+from pipeline.preparation import arrays
+from pipeline.runtime.entry import cell_stage
+from pipeline.runtime.layout import Cell, Layout
+
+
+def main(params: dict[str, Any], cell: Cell, part: str) -> None:
+    layout = Layout(params["study"])
+    data, device = arrays.load(layout.data), devices.choose(params["compute"])
+    with layout.whole(layout.informativeness(cell, part)) as target:
+        measure_cell(params["informativeness"], data, layout.codes(cell), part, cell.seed, device, target)
+
+
+if __name__ == "__main__":
+    cell_stage(main, "part")
