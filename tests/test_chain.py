@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Project, copy_project, make_small
 
 from pipeline.aggregation import aggregate
 from pipeline.codes import unpack
 from pipeline.params import read
 from pipeline.runtime.layout import Cell, Layout, cells_of
+from tests.conftest import ROOT, Project, copy_project, make_small
 
 # One worker builds the finished study; the others take the rest.
 pytestmark = pytest.mark.xdist_group("finished")

@@ -5,7 +5,8 @@ import shutil
 import sys
 
 import pytest
-from conftest import ROOT, Project, copy_project
+
+from tests.conftest import ROOT, Project, copy_project
 
 FENCE = re.compile(r"^```(python|yaml|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

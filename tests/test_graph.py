@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Project
 
 from cells.generate import expected
 from pipeline import methods
+from tests.conftest import ROOT, Project
 
 
 def kinds(stages: list[str]) -> Counter[str]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from pipeline.codes import pack, pack_labels, sign, unpack, unpack_labels
 from pipeline.retrieval import Retrieval, counting, evaluate, on_device
 from pipeline.retrieval.items import items
 from pipeline.runtime.errors import UserError
+from tests.conftest import ROOT
 
 Array = npt.NDArray[Any]
 Problem = tuple[Array, Array, Array, Array]

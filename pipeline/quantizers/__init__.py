@@ -56,10 +56,19 @@ def create(name: str, **hyperparameters: Any) -> Quantizer:
     return _REGISTRY.create(name, **hyperparameters)
 
 
-def uniform_targets(u: Tensor, targets: Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """``targets`` checked, or as many drawn uniformly from {-1, +1}^K (equation 2 of the WR paper)."""
+def check_shape(u: Tensor) -> None:
+    """What every quantizer asks of ``u``.
+
+    Raises:
+        UserError: ``u`` isn't (b, K).
+    """
     if u.ndim != 2:
         raise UserError(f"u must be (b, K), found shape {tuple(u.shape)}")
+
+
+def uniform_targets(u: Tensor, targets: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """``targets`` checked, or as many drawn uniformly from {-1, +1}^K (equation 2 of the WR paper)."""
+    check_shape(u)
     if targets is None:
         if generator is None:
             raise UserError("give targets, or a torch.Generator to draw them from")

@@ -5,8 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.quantizers import Quantizer
-from pipeline.runtime.errors import UserError
+from pipeline.quantizers import Quantizer, check_shape
 from pipeline.runtime.ranges import Positive
 
 
@@ -38,8 +37,7 @@ class CB(Quantizer):
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """As in ``Quantizer``; nothing is drawn, so ``targets`` and ``generator`` aren't looked at."""
-        if u.ndim != 2:
-            raise UserError(f"u must be (b, K), found shape {tuple(u.shape)}")
+        check_shape(u)
         h = u.to(torch.promote_types(u.dtype, torch.float32))
         correlation = h.T @ h / len(h)
         identity = torch.eye(h.shape[1], dtype=h.dtype, device=h.device)

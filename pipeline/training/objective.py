@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pipeline.methods import Method
 from pipeline.quantizers import Quantizer
+from pipeline.runtime.errors import UserError
 
 Parts = dict[str, Tensor]
 
@@ -29,8 +30,12 @@ def losses(
     Returns:
         0-dim tensors ``loss`` (the total, with gradient), ``similarity``, and ``own_quantization`` and the
         quantizer's part where they count.
+
+    Raises:
+        UserError: a shape doesn't fit the method's code length and classes, or the other shapes.
     """
     u, labels, indices = batch
+    _check_shapes(method, u, labels, indices)
     parts = {"similarity": method.similarity_loss(u, labels, indices)}
     total = parts["similarity"]
     if quantizer.keeps_own_term:
@@ -41,3 +46,14 @@ def losses(
         parts[name] = quantizer(given, generator=generator)
         total = total + quantizer.weight * parts[name]
     return {"loss": total, **parts}
+
+
+def _check_shapes(method: Method, u: Tensor, labels: Tensor, indices: Tensor) -> None:
+    """Shapes alone, for all methods: looking at a value would make every step wait for the GPU."""
+    if u.ndim != 2 or u.shape[1] != method.code_length:
+        raise UserError(f"u must be (b, {method.code_length}), found shape {tuple(u.shape)}")
+    expected = (len(u), method.num_classes)
+    if labels.shape != expected:
+        raise UserError(f"labels must be {expected} like u and the classes, found shape {tuple(labels.shape)}")
+    if indices.shape != (len(u),):
+        raise UserError(f"indices must be {(len(u),)} like u, found shape {tuple(indices.shape)}")
