@@ -9,13 +9,13 @@ from torch import Tensor
 def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
     """Pair every code with one target so that the sum of squared distances is smallest.
 
-    Squared norms don't depend on the pairing where all targets have the same norm, and the sum over pairs of
-    u_i . a_j is what is left to maximise: min_P 1/2 |U - P A|^2 = min_P -tr(P A U^T), equation 4 of the WR
-    paper, solved exactly (``scipy.optimize.linear_sum_assignment``, shortest augmenting paths).
+    A pairing doesn't change the sum of squared norms, so the sum over pairs of u_i . a_j is what is left to
+    maximise: min_P 1/2 |U - P A|^2 = min_P -tr(P A U^T) + const, equation 4 of the WR paper, solved exactly
+    (``scipy.optimize.linear_sum_assignment``, shortest augmenting paths).
 
     Args:
         u: (b, K) codes or outputs.
-        targets: (b, K) targets of equal norm, such as -1/+1.
+        targets: (b, K) targets, such as -1/+1.
 
     Returns:
         (b,) int64 on the device of ``u``: row i of ``u`` is paired with ``targets[result[i]]``. No gradient.

@@ -21,7 +21,9 @@ def insert_below(text: str, *headings: str, line: str) -> str:
     """``line`` as the first of the section that the headings lead to."""
     place = 0
     for heading in headings:
-        place = text.index(f"{heading}:\n", place) + len(heading) + 2
+        found = re.compile(rf"^{heading}:.*\n", re.MULTILINE).search(text, place)
+        assert found is not None, heading
+        place = found.end()
     return text[:place] + line + text[place:]
 
 
@@ -56,13 +58,13 @@ def test_the_four_steps_of_the_readme(project: Project) -> None:
         (project.folder / path).write_text(text.partition("\n")[2])
     lines = dict(zip(params.splitlines()[::2], params.splitlines(keepends=True)[1::2], strict=True))
     file = project.folder / "params.yaml"
-    text = insert_below(file.read_text(), "\nmethods", line=lines["# methods:"])
+    text = insert_below(file.read_text(), "methods", line=lines["# methods:"])
     file.write_text(insert_below(text, "grid", "  methods", line=lines["# grid: methods:"]))
     assert commands == "make cells\n"
     project.run("python", "-m", "cells.generate")
 
     made = {"pipeline/methods/dsh.py", "tests/methods/test_dsh.py"}
-    generated = {f"cells/dsh/{stage}/dvc.yaml" for stage in ("train", "encode", "evaluate")}
+    generated = {f"cells/dsh/{stage}/dvc.yaml" for stage in ("train", "encode", "evaluate", "informativeness")}
     assert new_files(project) == made | generated
     edited = project.run("git", "diff", "--name-only").stdout.split()
     assert [name for name in edited if not name.startswith("studies/")] == ["params.yaml"]
@@ -84,7 +86,7 @@ def test_a_quantizer_is_its_file_its_params_and_its_test(project: Project) -> No
     check = "from pipeline import quantizers\n\n\ndef test_mine() -> None:\n    assert 'mine' in quantizers.names()\n"
     (folder / "tests/quantizers/test_mine.py").write_text(check)
     file = folder / "params.yaml"
-    file.write_text(insert_below(file.read_text(), "\nquantizers", line="  mine: {weight: 0.1, reads: raw}\n"))
+    file.write_text(insert_below(file.read_text(), "quantizers", line="  mine: {weight: 0.1, reads: raw}\n"))
     arguments = ("-q", "-p", "no:cacheprovider", "tests/quantizers", "-k", "mine")
     assert "passed" in project.run(sys.executable, "-m", "pytest", *arguments).stdout
     leave_only(project, "csq", ["original", "mine"])

@@ -66,7 +66,7 @@ class CSQ(Method):
         return functional.binary_cross_entropy_with_logits(2 * u.to(center.dtype), center)
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        distance = self.relax(u).abs() - 1
+        distance = self.relax(u.to(self.centers.dtype)).abs() - 1
         return self.quantization * distance.cosh().log().mean()
 
 

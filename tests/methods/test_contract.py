@@ -84,9 +84,7 @@ def test_losses_are_finite_numbers_with_a_gradient(name: str, case: str, dtype: 
                 (gradient,) = torch.autograd.grad(part, u, retain_graph=True)
                 assert gradient.dtype == dtype
                 assert gradient.isfinite().all()
-        assert similarity.dtype == torch.float32
-        # csq's own term stays in the precision of the outputs.
-        assert own.dtype == torch.float32 or name == "csq"
+        assert similarity.dtype == own.dtype == torch.float32
         (gradient,) = torch.autograd.grad(similarity, u, retain_graph=True)
         # A method that compares the images of a batch with each other loses nothing where there is but one.
         if case in BATCHES:
