@@ -10,9 +10,10 @@ from pipeline.runtime.layout import Layout
 
 def main(params: dict[str, Any]) -> None:
     section, layout = dict(params["dataset"]), Layout(params["study"])
-    name = section.pop("name")
-    with layout.whole(layout.data) as target:
-        arrays.write(datasets.create(name, **section), name, target)
+    name, size, on_bad = section.pop("name"), section.pop("image_size"), section.pop("on_bad_image")
+    dataset = datasets.create(name, **section)
+    with layout.whole(layout.data, resume=True) as target:
+        arrays.write(dataset, name, target, image_size=size, on_bad_image=on_bad)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,40 @@
 """Datasets: where images and labels come from. One file each; ``prepare`` turns any into the same arrays."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from pipeline.runtime.registry import Registry
 
-Image = npt.NDArray[np.uint8]
-
 
 class Dataset:
-    """Images with multi-hot labels, ids and class names.
+    """Pictures with multi-hot labels, ids and class names.
 
-    A subclass takes ``path`` (where the raw files are, or ``None``) and ``image_size`` (pixels), finds its
-    files in its constructor and sets the attributes below.
+    A subclass takes ``path`` (where the raw files are, or ``None``) and its own settings as annotated
+    keyword-only arguments, finds its files in its constructor and sets the attributes below. It goes to other
+    processes as it is, so it holds names rather than open files. Sizes, colours and orientation are not its
+    business: ``pipeline.preparation.pictures`` treats all pictures alike.
 
     Attributes:
         class_names: C names.
         ids: n texts that name the images (a file's path inside the dataset, or a number).
         labels: (n, C) uint8, 1 where an image has a class.
+        published: how many images the published dataset has; None where there is none.
     """
 
     class_names: list[str]
     ids: list[str]
     labels: npt.NDArray[np.uint8]
+    published: int | None = None
 
-    def __init__(self, *, path: str | None, image_size: int) -> None:
-        self.path = path
-        self.image_size = image_size
+    def picture(self, row: int) -> Image.Image:
+        """Image number ``row`` as Pillow opens it: any mode, any size, not decoded yet.
 
-    def images(self) -> Iterator[Image]:
-        """The images in the order of ``ids``, each (image_size, image_size, 3) uint8 RGB."""
+        Raises:
+            OSError, ValueError, SyntaxError: what Pillow raises for a file that it can't read.
+        """
         raise NotImplementedError
 
 
@@ -41,5 +43,9 @@ names = _REGISTRY.names
 
 
 def create(name: str, **arguments: Any) -> Dataset:
-    """Open the dataset called ``name``."""
+    """Open the dataset called ``name``.
+
+    Raises:
+        UserError: unknown name or argument, or files that are missing or not what they should be.
+    """
     return _REGISTRY.create(name, **arguments)

@@ -1,59 +1,121 @@
-"""``cifar10``: 60,000 images of 10 classes, read from class folders."""
+"""``cifar10``: 60,000 images of 10 classes (Krizhevsky 2009), as its published files or as picture files."""
 
-from collections.abc import Iterator
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image as Picture
+from PIL import Image
 
-from pipeline.datasets import Dataset, Image
+from pipeline.datasets import Dataset
+from pipeline.datasets._files import PICTURES, Files
+from pipeline.datasets._folder import PictureFiles
 from pipeline.runtime.errors import UserError
 
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 PARTS = ("train", "test")
-ENDINGS = {".jpg", ".jpeg", ".png"}
+BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+FOLDER = "cifar-10-batches-py"
+WANTED = (
+    f"a folder that holds {FOLDER}, a folder or zip archive with train/<class>/ and test/<class>/, or an empty "
+    "or new folder to download to with download: true"
+)
 
 
 class Cifar10(Dataset):
-    """CIFAR-10 as picture files, ``<path>/train/<class>/*`` and ``<path>/test/<class>/*``.
+    """CIFAR-10's published train and test parts pooled, 6,000 images a class, as both papers do.
 
-    The published train and test parts are pooled, 6,000 images a class, as both papers do; the protocol
-    splits them anew. A count other than 60,000 is a warning, not an error.
+    The protocol splits them anew. A number of images other than 60,000 is a warning, not an error.
+
+    Args:
+        path: where ``cifar-10-batches-py/`` is (the published python version), or class folders
+            ``train/<class>/*`` and ``test/<class>/*`` (a folder or a zip archive).
+        download: fetch the published files into ``path``, checked against their MD5 by torchvision, where they
+            aren't there yet.
+
+    Raises:
+        UserError: neither is there, a part is missing or isn't what it should be, or the download failed.
     """
 
-    def __init__(self, *, path: str | None, image_size: int) -> None:
-        super().__init__(path=path, image_size=image_size)
-        if path is None:
-            raise UserError("dataset.path: expected the folder that holds train/<class>/ and test/<class>/")
-        self._root = Path(path).expanduser()
-        missing = [folder for part in PARTS for c in CLASSES if not (folder := self._root / part / c).is_dir()]
+    published = 60_000
+
+    def __init__(self, *, path: str | None, download: bool = False) -> None:
+        self.class_names = CLASSES
+        if path is not None and download and not (Path(path).expanduser() / FOLDER).is_dir():
+            _download(Path(path).expanduser())
+        files = Files(path, WANTED)
+        self._pixels: Any = None
+        if files.has(f"{FOLDER}/{BATCHES[0]}"):
+            self._read_batches(files)
+        else:
+            self._read_folders(files)
+
+    def picture(self, row: int) -> Image.Image:
+        return Image.fromarray(self._pixels[row]) if self._pixels is not None else self._files.picture(row)
+
+    def _read_batches(self, files: Files) -> None:
+        names = [f"{FOLDER}/{batch}" for batch in BATCHES]
+        files.require(names, "of CIFAR-10's files", "fetch the archive anew")
+        parts = [_batch(files, name) for name in names]
+        self._pixels = np.concatenate([pixels for pixels, _, _ in parts])
+        self.ids = [file for _, _, files_of in parts for file in files_of]
+        self.labels = np.eye(len(CLASSES), dtype=np.uint8)[np.concatenate([labels for _, labels, _ in parts])]
+
+    def _read_folders(self, files: Files) -> None:
+        folders = {f"{part}/{name}": label for part in PARTS for label, name in enumerate(CLASSES)}
+        named = [name for name in files.names if name.lower().endswith(PICTURES)]
+        by_folder: dict[str, list[str]] = {folder: [] for folder in folders}
+        for name in named:
+            by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+        missing = [folder for folder in folders if not by_folder[folder]]
         if missing:
             raise UserError(
-                f"dataset.path: {len(missing)} of {len(PARTS) * len(CLASSES)} class folders are not there, "
-                f"the first is {missing[0]}; unpack CIFAR-10's class folders there, see the README"
+                f"dataset.path: {len(missing)} of {len(folders)} class folders below {files.root} are missing or "
+                f"empty, the first is {missing[0]}; expected {WANTED}"
             )
-        found = [
-            (file, label)
-            for part in PARTS
-            for label, name in enumerate(CLASSES)
-            for file in sorted((self._root / part / name).iterdir())
-            if file.suffix.lower() in ENDINGS
-        ]
-        if not found:
-            raise UserError(f"dataset.path: no picture ({', '.join(sorted(ENDINGS))}) below {self._root}")
-        if len(found) != 60_000:
-            print(f"warning: cifar10 has 60,000 images, {len(found):,} were found below {self._root}")
-        self._files = [file for file, _ in found]
-        self.class_names = CLASSES
-        self.ids = [file.relative_to(self._root).as_posix() for file in self._files]
-        self.labels = np.eye(len(CLASSES), dtype=np.uint8)[[label for _, label in found]]
+        names = [name for folder in folders for name in by_folder[folder]]
+        own = [folders[name.rpartition("/")[0]] for name in names]
+        self._files = PictureFiles(files, names, np.eye(len(CLASSES), dtype=np.uint8)[own], CLASSES)
+        self.ids, self.labels = names, self._files.labels
 
-    def images(self) -> Iterator[Image]:
-        size = (self.image_size, self.image_size)
-        for file in self._files:
-            try:
-                with Picture.open(file) as picture:
-                    rgb = picture.convert("RGB")
-            except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises
-                raise UserError(f"{file}: not a readable picture ({error}); replace or remove it") from None
-            yield np.asarray(rgb if rgb.size == size else rgb.resize(size, Picture.Resampling.BILINEAR))
+
+class _Plain(pickle.Unpickler):
+    """Reads numbers, texts and arrays, and runs nothing: a pickle can otherwise hold any program."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        # NumPy's module has had two names.
+        module = module.replace("numpy.core", "numpy._core")
+        allowed = {
+            ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"),
+        }  # fmt: skip
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"it wants to import {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _batch(files: Files, name: str) -> tuple[Any, list[int], list[str]]:
+    """Pixels (n, 32, 32, 3), class numbers and file names of one of the six pickled files."""
+    try:
+        with files.open(name) as file:
+            content = _Plain(file, encoding="latin1").load()
+        pixels = np.asarray(content["data"], dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels, ids = [int(label) for label in content["labels"]], [str(text) for text in content["filenames"]]
+        if not len(pixels) == len(labels) == len(ids) or not set(labels) <= set(range(len(CLASSES))):
+            raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {len(ids)} names")
+    except Exception as error:  # a broken pickle raises whatever it likes
+        raise UserError(f"{files.root / name}: not one of CIFAR-10's files ({error}); fetch the archive anew") from None
+    return pixels, labels, ids
+
+
+def _download(folder: Path) -> None:
+    # torchvision takes seconds to load, and only a download needs it.
+    from torchvision import datasets
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        datasets.CIFAR10(str(folder), download=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"dataset.path: CIFAR-10 couldn't be downloaded ({error}); fetch cifar-10-python.tar.gz on a machine "
+            f"with a network, unpack it below {folder}, and set download: false"
+        ) from None

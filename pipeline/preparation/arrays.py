@@ -1,13 +1,13 @@
 """A dataset as packed uint8 arrays on disk, written once and mapped by every later stage."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from pipeline.codes import pack_labels, unpack_labels
 from pipeline.runtime.outputs import read_json, write_json
@@ -15,45 +15,82 @@ from pipeline.runtime.outputs import read_json, write_json
 if TYPE_CHECKING:
     from pipeline.datasets import Dataset
 
+Images = npt.NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Prepared:
     """What ``prepare`` wrote: images (n, S, S, 3) uint8 mapped from disk, labels (n, C) 0/1, the manifest."""
 
-    images: npt.NDArray[np.uint8]
+    images: Images
     labels: npt.NDArray[np.uint8]
     manifest: dict[str, Any]
 
 
-def write(dataset: "Dataset", name: str, target: Path) -> None:
+def write(
+    dataset: "Dataset",
+    name: str,
+    target: Path,
+    *,
+    image_size: int,
+    on_bad_image: Literal["error", "skip"] = "error",
+    processes: int | None = None,
+) -> None:
     """Write ``images.npy``, ``labels.npy`` (packed bits), ``ids.txt`` and ``manifest.json`` into ``target``.
 
-    Images go to disk one by one, so memory doesn't grow with their number. The manifest's ``content_hash``
-    is the SHA-256 of pixels, labels and ids.
+    Pictures are decoded by several processes, straight into the file, so memory doesn't grow with their number.
+    What an interrupted call left in ``target`` is continued where it was of the same dataset and size; otherwise
+    it is begun anew. The result is the same bytes either way, and for any number of processes.
+
+    The manifest's ``content_hash`` is the SHA-256 of the SHA-256s of every 256 images, of labels and of ids.
+
+    Args:
+        image_size: S, pixels of the square that every picture becomes (``pictures.square``).
+        on_bad_image: a picture that can't be read is an error, or left out; either way it is named.
+        processes: how many decode; as many as there are cores unless given.
+
+    Raises:
+        UserError: pictures that can't be read, up to ten of them named, under ``error``; or none is left.
     """
-    size, count = dataset.image_size, len(dataset.ids)
-    images = np.lib.format.open_memmap(target / "images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
-    content = hashlib.sha256()
-    progress = tqdm(dataset.images(), total=count, unit=" images", desc="prepare", disable=None)
-    for row, image in enumerate(progress):
-        images[row] = image
-        content.update(image.tobytes())
-    images.flush()
-    labels = pack_labels(dataset.labels)
+    # Only this stage decodes; the others load this module for ``load``.
+    from pipeline.preparation import decoding
+
+    bad = decoding.decode(dataset, target, image_size, processes, fail=on_bad_image == "error")
+    kept = np.setdiff1d(np.arange(len(dataset.ids)), list(bad))
+    pixels = decoding.compacted(target / "images.npy", kept)
+    labels = pack_labels(dataset.labels[kept])
     np.save(target / "labels.npy", labels)
-    ids = "\n".join(dataset.ids) + "\n"
+    ids = "".join(f"{dataset.ids[row]}\n" for row in kept)
     (target / "ids.txt").write_text(ids, encoding="utf-8")
-    content.update(labels.tobytes() + ids.encode())
-    per_class = dataset.labels.sum(axis=0, dtype=np.int64).tolist()
-    manifest = {
-        "dataset": name,
-        "images": count,
-        "image_size": size,
-        "classes": dict(zip(dataset.class_names, per_class, strict=True)),
-        "labels_per_image": round(float(dataset.labels.sum() / count), 4),
-        "content_hash": content.hexdigest(),
-    }
+    (target / "skipped.txt").unlink(missing_ok=True)
+    if bad:
+        lines = "".join(f"{dataset.ids[row]}\t{reason}\n" for row, reason in sorted(bad.items()))
+        (target / "skipped.txt").write_text(lines, encoding="utf-8")
+        print(
+            f"warning: {len(bad):,} of {len(dataset.ids):,} pictures were left out; skipped.txt names them and says why"
+        )
+    manifest = _manifest(dataset, name, image_size, kept)
+    manifest["content_hash"] = hashlib.sha256(pixels + labels.tobytes() + ids.encode()).hexdigest()
     write_json(target / "manifest.json", manifest)
+
+
+def _manifest(dataset: "Dataset", name: str, image_size: int, kept: npt.NDArray[np.int64]) -> dict[str, Any]:
+    labels = dataset.labels[kept]
+    if dataset.published not in (None, len(dataset.ids)):
+        print(
+            f"warning: {name} was published with {dataset.published:,} images, {len(dataset.ids):,} were found",
+            file=sys.stderr,
+        )
+    return {
+        "dataset": name,
+        "images": len(kept),
+        "image_size": image_size,
+        "published": dataset.published,
+        "skipped": len(dataset.ids) - len(kept),
+        "classes": dict(zip(dataset.class_names, labels.sum(axis=0, dtype=np.int64).tolist(), strict=True)),
+        "labels_per_image": round(float(labels.sum() / len(kept)), 4),
+        "unlabelled": int((labels.sum(axis=1) == 0).sum()),
+    }
 
 
 def load(folder: Path) -> Prepared:

@@ -62,9 +62,9 @@ class Layout:
         """Where an output is while it is being written; DVC and git ignore it."""
         return self.folder / ".partial" / f"{target.parent.name}-{target.name}"
 
-    def whole(self, target: Path) -> AbstractContextManager[Path]:
+    def whole(self, target: Path, *, resume: bool = False) -> AbstractContextManager[Path]:
         """Write one of the folders below aside; it appears at its place when the block ends well."""
-        return whole_folder(target, self.aside(target))
+        return whole_folder(target, self.aside(target), resume=resume)
 
     @property
     def data(self) -> Path:

@@ -10,27 +10,33 @@ from typing import Any
 
 
 @contextmanager
-def whole_folder(target: Path, aside: Path) -> Iterator[Path]:
+def whole_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator[Path]:
     """Write a folder aside and move it to ``target`` once everything in it is there.
 
     Args:
         target: the folder that the stage declares as its output; replaced if it exists.
         aside: where it is written, on the same file system (``Layout.aside``). What a killed run of the same stage
-            left there is removed first.
+            left there is removed first, unless ``resume``.
+        resume: keep what an interrupted or failed run left, for a block that can go on from there.
 
     Yields:
-        the folder to write into. If the block raises, it is removed and ``target`` stays as it was.
+        the folder to write into. If the block raises, ``target`` stays as it was, and the folder is removed
+        unless ``resume``.
     """
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    if not resume:
+        shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True, exist_ok=resume)
+    done = False
     try:
         yield aside
+        done = True
         if target.exists():
             shutil.rmtree(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside, target)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if done or not resume:
+            shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):  # the last one out removes the parent
             aside.parent.rmdir()
 

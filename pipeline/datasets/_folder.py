@@ -1,0 +1,18 @@
+"""What datasets of picture files share."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.datasets import Dataset
+from pipeline.datasets._files import Files
+
+
+class PictureFiles(Dataset):
+    """A dataset whose ids are the names of its picture files below ``files``."""
+
+    def __init__(self, files: Files, names: list[str], labels: npt.NDArray[np.uint8], class_names: list[str]) -> None:
+        self.files, self.ids, self.labels, self.class_names = files, names, labels, class_names
+
+    def picture(self, row: int) -> Image.Image:
+        return Image.open(self.files.open(self.ids[row]))
