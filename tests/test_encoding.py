@@ -17,7 +17,8 @@ from pipeline import backbones
 from pipeline.codes import sign, unpack, unpack_labels
 from pipeline.encoding import device as devices
 from pipeline.encoding import encode
-from pipeline.encoding.images import Augmentation, normalized, to_device
+from pipeline.encoding import images as image_module
+from pipeline.encoding.images import Augmentation, Mapped, Resident, normalized, to_device
 from pipeline.encoding.network import HashNetwork, build, load
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
@@ -62,6 +63,34 @@ def test_to_device_puts_channels_first() -> None:
     assert found.shape == (3, 3, 8, 8)
     assert found.dtype == torch.uint8
     assert np.array_equal(found.numpy(), images.transpose(0, 3, 1, 2))
+
+
+def on_disk(folder: Path, n: int = 40) -> npt.NDArray[np.uint8]:
+    np.save(folder / "images.npy", pictures(n))
+    mapped: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
+    return mapped
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_images_on_disk_give_the_batches_of_images_in_memory(tmp_path: Path, count: int) -> None:
+    images, rows = on_disk(tmp_path), np.array([3, 30, 7, 39, 0, 12, 5, 8])
+    batches = [torch.randperm(8, generator=seeded(i))[:3] for i in range(count)]
+    resident, mapped = Resident(to_device(images[rows], CPU)), Mapped(images, rows, CPU)
+    assert len(resident) == len(mapped) == 8
+    found = list(mapped.batches(batches))
+    assert len(found) == count
+    assert all(map(torch.equal, found, resident.batches(batches)))
+    assert all(
+        torch.equal(batch, to_device(images[rows[i.numpy()]], CPU)) for batch, i in zip(found, batches, strict=True)
+    )
+
+
+def test_images_are_held_in_memory_where_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, rows = on_disk(tmp_path), np.arange(40)
+    assert image_module._free(CPU) > 1 << 20
+    assert isinstance(image_module.pixels(images, rows, CPU), Resident)
+    monkeypatch.setattr(image_module, "_free", lambda device: 40 * 8 * 8 * 3)
+    assert isinstance(image_module.pixels(images, rows, CPU), Mapped)
 
 
 def cropped(image: Tensor, padding: int, top: int, left: int) -> Tensor:

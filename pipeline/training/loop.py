@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.encoding.encode import outputs
-from pipeline.encoding.images import Augmentation, to_device
+from pipeline.encoding.images import Augmentation, pixels
 from pipeline.encoding.network import HashNetwork
 from pipeline.methods import Method
 from pipeline.preparation.arrays import Prepared
@@ -35,9 +35,9 @@ class Fitted:
 class Trainer:
     """Trains one network with one method and one quantizer.
 
-    Images, labels and the order of batches live on the device as whole tensors; a step copies nothing to or from
-    it, and losses are read once an epoch. The method says which part of the split it trains on and how many
-    images of it an epoch visits.
+    Images, labels and the order of batches live on the device as whole tensors (images that don't fit are read
+    from disk as they are used); a step copies nothing to or from it, and losses are read once an epoch. The
+    method says which part of the split it trains on and how many images of it an epoch visits.
 
     Args:
         settings: params.yaml's ``training`` section.
@@ -62,7 +62,7 @@ class Trainer:
         self.device = network.head.weight.device
         self.data = data
         self.indices = split.training_indices(method.trains_on)
-        self.images = to_device(data.images[self.indices], self.device)
+        self.images = pixels(data.images, self.indices, self.device)
         self.labels = torch.from_numpy(data.labels[self.indices]).to(self.device, torch.float32)
         self.augment = Augmentation(**settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
@@ -110,9 +110,9 @@ class Trainer:
         order = order[: self.epoch_size]
         sums: dict[str, Tensor] = {}
         rate = self.optimizer.param_groups[0]["lr"]
-        for step in range(self.batches):
-            indices = order[step * self.batch_size : (step + 1) * self.batch_size]
-            for name, value in self._step(indices).items():
+        batches = list(torch.split(order[: self.batches * self.batch_size], self.batch_size))
+        for indices, images in zip(batches, self.images.batches(batches), strict=True):
+            for name, value in self._step(indices, images).items():
                 sums[name] = sums[name] + value if name in sums else value
         self.method.end_epoch(epoch)
         means = {name: float(total) / self.batches for name, total in sums.items()}
@@ -123,9 +123,8 @@ class Trainer:
             )
         return {"epoch": epoch + 1, "learning_rate": rate, **means}
 
-    def _step(self, indices: Tensor) -> dict[str, Tensor]:
-        images = self.augment(self.images[indices], self.generator)
-        u = self.network(images)
+    def _step(self, indices: Tensor, images: Tensor) -> dict[str, Tensor]:
+        u = self.network(self.augment(images, self.generator))
         batch = (u, self.labels[indices], indices)
         parts = losses(self.method, self.quantizer, self.quantizer_name, batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
