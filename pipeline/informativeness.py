@@ -90,7 +90,8 @@ def estimate(x: Tensor, y: Tensor, settings: Settings, seed: int) -> Informative
     much log of the number of held-out pairs.
 
     Args:
-        x: (n, D) on the device to work on, any float or uint8; columns are standardised by the training part.
+        x: (n, D) on the device to work on, any float or uint8; its columns should have one unit, since they are
+            centred by the training part and then all divided by one number.
         y: (n, K), likewise.
         settings: network and training.
         seed: draws parts, weights and batches; the global random state isn't used.
@@ -126,8 +127,9 @@ class _Critic(nn.Module):
         for name, values in (("x", x), ("y", y)):
             part = values[train].float()
             self.register_buffer(f"{name}_mean", part.mean(dim=0))
-            # A constant column stays at 0 instead of becoming NaN.
-            self.register_buffer(f"{name}_std", part.std(dim=0).clamp(min=1e-6))
+            # One scale for all columns: a pixel that hardly varies among the training images would have a tiny
+            # one of its own, and a held-out image that differs there an input of thousands.
+            self.register_buffer(f"{name}_std", (part - part.mean(dim=0)).square().mean().sqrt().clamp(min=1e-6))
         sizes = [x.shape[1] + y.shape[1], hidden, hidden, 1]
         layers: list[nn.Module] = []
         for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):

@@ -24,6 +24,8 @@ TIES = {
     "pessimistic": "Ties in Hamming distance: of tied images, the relevant ones come last (pessimistic).",
 }
 
+#: Metrics that count something: a mean of them has no use for four decimals.
+COUNTS = ("dead_bits", "distinct_codes")
 BALANCE_HINTS = {
     "bit_imbalance": "mean over bits of |mean of the bit|; 0 where each is +1 as often as -1",
     "bit_correlation": "mean over pairs of bits of |correlation|; bits that never change are left out",
@@ -277,7 +279,7 @@ def _mean(row: dict[str, str], name: str) -> Value:
         return Value("n/a", "", column, reason=reason, note=reason)
     known = number(deviation)
     reason = "" if known is not None else f"no standard deviation from n = {row['n']}"
-    digits = 4 if abs(mean) < 100 else 1
+    digits = 1 if name in COUNTS else 4
     text = "n/a" if known is None else f"{known:.{digits}f}"
     spread = Value(text, deviation if known is not None else "", f"{name}_std", reason=reason)
     return Value(f"{mean:.{digits}f}", row[column], column, spread)
