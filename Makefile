@@ -48,6 +48,6 @@ $(VENV)/.repro: requirements.txt | $(BIN)/python
 	$(BIN)/pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements-dev.txt $(VENV)/.repro
+$(VENV)/.test: requirements-dev.txt requirements-offline.txt $(VENV)/.repro
 	$(BIN)/pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -19,7 +19,7 @@ def main() -> int:
         for name in file_names(HERE / room):
             # Read off the file: importing a method would import torch.
             text = ast.get_docstring(ast.parse((HERE / room / f"{name}.py").read_text(encoding="utf-8"))) or ""
-            print(f"  {name:<16}{text.splitlines()[0].removeprefix(f'``{name}``: ')}")
+            print(f"  {name:<20}{text.splitlines()[0].removeprefix(f'``{name}``: ')}")
     return 0
 
 

@@ -270,6 +270,8 @@ def test_written_codes_are_the_signs_of_the_outputs(network: HashNetwork, tmp_pa
 
 @pytest.mark.parametrize("name", backbones.names())
 def test_backbone_gives_its_features_at_its_smallest_input(name: str) -> None:
+    if name == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite_pytorch", reason="requirements-offline.txt isn't installed")
     backbone = backbones.create(name).eval()
     size = backbone.smallest_input
     with torch.no_grad():
@@ -355,7 +357,7 @@ def test_cnn_has_no_imagenet_weights() -> None:
     one_line(error, "backbone.weights", "cnn", "'none'")
 
 
-@pytest.mark.parametrize("name", [name for name in backbones.names() if name != "cnn"])
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "resnet50", "vgg11"])
 @pytest.mark.parametrize(
     "failure",
     [URLError("no network"), RuntimeError('invalid hash value (expected "a", got "b")')],

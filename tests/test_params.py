@@ -91,6 +91,65 @@ def test_a_mistake_gets_one_line(path: str, value: Any, line: str) -> None:
     assert "\n" not in problems[0]
 
 
+PARTS = {"query": 3, "validation": 2, "train": 5}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"protocol": "wr"},
+        {"protocol": "hswd", **PARTS},
+        {"protocol": "counts", "per_class": PARTS},
+        {"protocol": "counts", "total": PARTS},
+    ],
+    ids=["wr", "hswd", "counts-per-class", "counts-total"],
+)
+def test_a_protocol_takes_just_its_own_numbers(numbers: dict[str, Any]) -> None:
+    assert gate.check(changed("split", numbers)) == []
+
+
+@pytest.mark.parametrize(
+    ("split", "line"),
+    [
+        ({"protocol": "wr", "per_class": PARTS}, "split.per_class: protocol 'wr' takes no numbers; per_class is for '"),
+        ({"protocol": "wr", "prtocol": 3}, "split.prtocol: unknown key (did you mean 'protocol'?)"),
+        ({"protocol": "hswd", **PARTS, "total": PARTS}, "'hswd' takes query, train, validation; total is for 'counts'"),
+        ({"protocol": "hswd", **PARTS, "tests": 3}, "split.tests: unknown key"),
+        ({"protocol": "hswd", "query": 3, "train": 5}, "split.validation: missing"),
+        ({"protocol": "hswd", **PARTS, "query": 0}, "split.query: expected greater than 0; found 0"),
+        ({"protocol": "hswd", **PARTS, "train": True}, "split.train: expected integer; found True"),
+        ({"protocol": "counts"}, "split: expected exactly one of per_class, total; found none of them"),
+        (
+            {"protocol": "counts", "per_class": PARTS, "total": PARTS},
+            "one of per_class, total; found per_class and tot",
+        ),
+        ({"protocol": "counts", "totl": PARTS}, "split.totl: unknown key (did you mean 'total'?)"),
+        ({"protocol": "counts", "total": {"query": 1, "train": 1}}, "split.total.validation: missing"),
+        ({"protocol": "counts", "total": {**PARTS, "trian": 1}}, "split.total.trian: unknown key (did you mean 'tr"),
+        ({"protocol": "counts", "per_class": {**PARTS, "train": "5"}}, "split.per_class.train: expected integer; fo"),
+        ({"protocol": "counts", "total": 3}, "split.total: expected a section with query, validation, train; found 3"),
+        ({"protocol": "counts", "per_class": PARTS, "query": 3}, "split.query: protocol 'counts' takes per_class, tot"),
+        ({"protocol": "wrr"}, "split.protocol: expected one of counts, hswd, wr; found 'wrr' (did you mean 'wr'?)"),
+        ({"protocol": "count", "per_class": PARTS}, "split.protocol: expected one of counts, hswd, wr; found 'count' "),
+        ({"protocol": ["wr"]}, "split.protocol: expected one of counts, hswd, wr; found ['wr']"),
+        ({"per_class": PARTS}, "split.protocol: missing; expected one of counts, hswd, wr"),
+        (None, "split: expected a section with protocol; found None"),
+        (..., "split: missing; expected a section with protocol"),
+    ],
+)
+def test_a_mistake_in_the_split_gets_one_line(split: Any, line: str) -> None:
+    problems = gate.check(changed("split", split))
+    assert len(problems) == 1, problems
+    assert line in problems[0]
+    assert "\n" not in problems[0]
+
+
+def test_a_protocols_mistakes_come_with_all_others() -> None:
+    content = changed("split", {"protocol": "wr", "query": 100, "per_class": PARTS})
+    content["training"]["epochs"] = "ten"
+    assert len(gate.check(content)) == 3
+
+
 def test_a_method_left_out_needs_no_section() -> None:
     content = changed("grid.methods.dsdh", [])
     del content["methods"]["dsdh"]

@@ -27,7 +27,7 @@ class HashNetwork(nn.Module):
         if input_size < backbone.smallest_input:
             raise UserError(
                 f"backbone.input_size: expected at least {backbone.smallest_input} for "
-                f"{type(backbone).__name__.lower()}, found {input_size}"
+                f"{type(backbone).__module__.rpartition('.')[2]}, found {input_size}"
             )
         self.backbone = backbone
         self.head = nn.Linear(backbone.num_features, code_length)

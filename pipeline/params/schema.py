@@ -4,13 +4,15 @@ No field has a default: every value stands in params.yaml, where DVC sees it cha
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 import pipeline
-from pipeline.params.signatures import hyperparameters
+from pipeline.params.signatures import arguments, hyperparameters
 from pipeline.params.strict import Strict
 from pipeline.runtime.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
 from pipeline.runtime.registry import file_names
@@ -59,15 +61,25 @@ class Dataset(Strict):
     image_size: Annotated[int, Field(ge=4, le=1024)]
 
 
-class PerClass(Strict):
-    query: PositiveInt
-    validation: PositiveInt
-    train: PositiveInt
-
-
 class Split(Strict):
+    """What every protocol has; ``model`` adds the protocol's own numbers."""
+
     protocol: _one_of("protocols")
-    per_class: PerClass
+
+    @model_validator(mode="after")
+    def _alternatives(self) -> "Split":
+        names = [name for name, field in type(self).model_fields.items() if not field.is_required()]
+        given = [name for name in names if getattr(self, name) is not None]
+        if names and len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            raise PydanticCustomError("alternatives", f"exactly one of {', '.join(names)}; found {found}")  # type: ignore[arg-type]
+        return self
+
+
+class AnySplit(Split):
+    """Of a protocol that isn't known, so that its numbers can't be checked."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class Grid(Strict):
@@ -150,7 +162,7 @@ def _sections(name: str) -> Callable[[], type[Strict]]:
 class Params(Strict):
     study: StudyName
     dataset: Dataset
-    split: Split
+    split: AnySplit
     grid: Grid
     compute: Compute
     backbone: Backbone
@@ -160,3 +172,17 @@ class Params(Strict):
     evaluation: Evaluation
     informativeness: Informativeness
     statistics: Statistics
+
+
+def numbers(protocol: str) -> dict[str, Any]:
+    """Names and types of a protocol's own numbers."""
+    return arguments(ROOMS / "protocols" / f"{protocol}.py")
+
+
+@cache
+def model(protocol: str | None) -> type[Params]:
+    """The model of a file with that protocol: ``split`` takes its numbers and no others; None if it isn't known."""
+    if protocol is None:
+        return Params
+    split = create_model("Split", __base__=Split, **numbers(protocol))
+    return create_model("Params", __base__=Params, split=(split, ...))

@@ -1,13 +1,15 @@
-"""Hyperparameters of methods and quantizers, read off their files without importing them.
+"""Hyperparameters of methods and quantizers and numbers of protocols, read off their files without importing them.
 
 Importing a method imports torch (seconds); the schema needs no more than the names, types and ranges of
 its keyword-only arguments. So the file is parsed, and only the annotations are evaluated.
 """
 
 import ast
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, create_model
 
@@ -21,18 +23,41 @@ KNOWN_TYPES = {"Literal": Literal, "bool": bool, "int": int, "float": float, **v
 
 @cache
 def hyperparameters(file: Path) -> type[BaseModel]:
-    """A strict model of the keyword-only arguments of the class that ``file`` defines; none has a default."""
+    """A strict model of the keyword-only arguments of the class that ``file`` defines."""
+    return create_model(file.stem, __base__=Strict, **arguments(file))
+
+
+def arguments(file: Path) -> dict[str, Any]:
+    """Name, and type with default, of the keyword-only arguments of the class that ``file`` defines.
+
+    All are required, whatever their default in the file, so that every value stands in params.yaml. Only
+    those whose default is None may be left out.
+    """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     fields: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for function in node.body:
                 if isinstance(function, ast.FunctionDef) and function.name == "__init__":
-                    for argument in function.args.kwonlyargs:
+                    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
                         if argument.arg not in GIVEN and argument.annotation is not None:
-                            fields[argument.arg] = (_type(argument.annotation), ...)
-    return create_model(file.stem, __base__=Strict, **fields)
+                            optional = isinstance(default, ast.Constant) and default.value is None
+                            fields[argument.arg] = (_type(argument), None if optional else ...)
+    return fields
 
 
-def _type(annotation: ast.expr) -> Any:
-    return eval(compile(ast.Expression(annotation), "<annotation>", "eval"), dict(KNOWN_TYPES))
+def _type(argument: ast.arg) -> Any:
+    assert argument.annotation is not None
+    annotation = eval(compile(ast.Expression(argument.annotation), "<annotation>", "eval"), dict(KNOWN_TYPES))
+    if isinstance(annotation, UnionType):
+        return reduce(or_, [_section(argument.arg, kind) for kind in get_args(annotation)])
+    return _section(argument.arg, annotation)
+
+
+def _section(name: str, annotation: Any) -> Any:
+    """A dict with named keys as a section that has just these; any other type as it is."""
+    if get_origin(annotation) is not dict or get_origin(get_args(annotation)[0]) is not Literal:
+        return annotation
+    keys, value = get_args(annotation)
+    fields: dict[str, Any] = dict.fromkeys(get_args(keys), (value, ...))
+    return create_model(name, __base__=Strict, **fields)

@@ -10,7 +10,11 @@ from pipeline.runtime.registry import Registry
 
 
 class Protocol:
-    """A rule for splitting; a subclass takes its own numbers as keyword-only arguments."""
+    """A rule for splitting; a subclass takes its own numbers as keyword-only arguments.
+
+    params.yaml's ``split`` holds just these. Arguments whose default is None are alternatives: exactly one of
+    them is given.
+    """
 
     def split(self, labels: npt.NDArray[np.uint8], seed: int) -> Split:
         """Split a dataset.

@@ -1,10 +1,10 @@
 """Types of hyperparameters: what params.yaml may say, and what ``create`` accepts.
 
-A method's or quantizer's keyword-only arguments are annotated with these; the schema of params.yaml is read
-off those annotations, so a hyperparameter is declared in one place.
+A method's, quantizer's or protocol's keyword-only arguments are annotated with these; the schema of params.yaml
+is read off those annotations, so a number is declared in one place.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,3 +13,5 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+#: The parts of a dataset that a protocol draws; the database is what it leaves.
+Part = Literal["query", "validation", "train"]

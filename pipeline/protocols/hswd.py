@@ -1,0 +1,30 @@
+"""``hswd``: the HSWD paper's split: query, train and validation at random, whatever their classes."""
+
+from pipeline.preparation.splits import Split
+from pipeline.protocols import Protocol
+from pipeline.protocols._sampling import Labels, in_total
+from pipeline.runtime.ranges import Part, PositiveInt
+
+
+class HSWD(Protocol):
+    """Section B.1 of the HSWD paper's supplement (Doan et al., CVPR 2022).
+
+    ``query`` images at random, the rest is the database; ``train`` images at random from the database, in
+    which they stay. The paper's numbers: 1,000 and 5,000 for CIFAR-10; 5,000 and 10,000 for NUS-WIDE and COCO.
+
+    Deviations: the paper has no validation images and its code chooses the best epoch on the queries; here
+    ``validation`` further images are drawn from the database, none of them train. They are drawn last, so
+    query and train don't depend on their number. The paper counts images of "at least one" concept; where a
+    dataset has images of none, they are database only.
+
+    Args:
+        query: images that leave the database.
+        train: images of the database to train on.
+        validation: images of the database to choose the epoch by.
+    """
+
+    def __init__(self, *, query: PositiveInt, train: PositiveInt, validation: PositiveInt) -> None:
+        self.numbers: dict[Part, int] = {"query": query, "train": train, "validation": validation}
+
+    def split(self, labels: Labels, seed: int) -> Split:
+        return in_total(labels, self.numbers, seed, "split.{part}")
