@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.params.schema import model, numbers, room
+from pipeline.params.schema import Named, model, own, room
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
 
@@ -64,19 +64,19 @@ def check(content: Any) -> list[str]:
     if not isinstance(content, dict):
         return ["expected sections such as 'dataset:' and 'grid:', found none"]
     problems = []
-    protocol = _protocol(content)
+    named = Named(_named(content, "dataset", "name", "datasets"), _named(content, "split", "protocol", "protocols"))
     try:
-        model(protocol).model_validate(content)
+        model(named).model_validate(content)
     except ValidationError as error:
-        problems = [_line(dict(details), protocol) for details in error.errors()]
+        problems = [_line(dict(details), named) for details in error.errors()]
     return list(dict.fromkeys(problems + _across_sections(content)))
 
 
-def _protocol(content: dict[str, Any]) -> str | None:
-    """The protocol that the file names, if there is one of that name."""
-    split = content.get("split")
-    name = split.get("protocol") if isinstance(split, dict) else None
-    return name if isinstance(name, str) and name in room("protocols") else None
+def _named(content: dict[str, Any], section: str, key: str, place: str) -> str | None:
+    """The entry of a room that a section names, if there is one of that name."""
+    found = content.get(section)
+    name = found.get(key) if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name in room(place) else None
 
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
@@ -90,7 +90,7 @@ def _across_sections(content: dict[str, Any]) -> list[str]:
         for section, names in (("methods", [m for m in lists if lists[m]]), ("quantizers", quantizers)):
             given = content.get(section)
             for name in dict.fromkeys(names):
-                if isinstance(given, dict) and given.get(name) is None and name in _fields((section,)):
+                if isinstance(given, dict) and given.get(name) is None and name in room(section):
                     problems.append(f"{section}.{name}: missing, but the grid uses it; expected its section")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
@@ -99,27 +99,29 @@ def _across_sections(content: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _line(error: dict[str, Any], protocol: str | None) -> str:
+def _line(error: dict[str, Any], named: Named) -> str:
     """One pydantic error in the project's words: key, what was expected, what was found, what to do."""
     key = ".".join(str(part) for part in error["loc"])
     kind, found, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         *parents, last = error["loc"]
-        known = _fields(tuple(parents), protocol)
-        if parents == ["split"] and (others := [name for name in room("protocols") if last in numbers(name)]):
-            takes = ", ".join(numbers(str(protocol))) or "no numbers"
-            return f"{key}: protocol {protocol!r} takes {takes}; {last} is for {' or '.join(map(repr, others))}"
+        known = _fields(tuple(parents), named)
+        if len(parents) == 1 and parents[0] in named.sections:
+            what, place, entry = named.sections[parents[0]]
+            if others := [name for name in room(place) if last in own(place, name)]:
+                takes = ", ".join(own(place, str(entry))) or "no numbers"
+                return f"{key}: {what} {entry!r} takes {takes}; {last} is for {' or '.join(map(repr, others))}"
         hint = nearest(str(last), known) or f"; known here: {', '.join(known)}"
         return f"{key}: unknown key{hint}"
     if kind == "missing":
         extra = "; an empty list [] leaves the method out" if key.startswith("grid.methods.") else ""
-        return f"{key}: missing; expected {_expected(error['loc'], protocol)}{extra}"
+        return f"{key}: missing; expected {_expected(error['loc'], named)}{extra}"
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])
         hint = nearest(found, words) if isinstance(found, str) else ""
         return f"{key}: expected one of {', '.join(words)}; found {found!r}{hint}"
     if kind == "model_type":
-        return f"{key}: expected {_expected(error['loc'], protocol)}; found {_short(found)}"
+        return f"{key}: expected {_expected(error['loc'], named)}; found {_short(found)}"
     if kind == "alternatives":
         return f"{key}: expected {error['msg']}"
     if kind == "value_error":
@@ -133,9 +135,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _model(location: tuple[Any, ...], protocol: str | None) -> Any:
+def _model(location: tuple[Any, ...], named: Named) -> Any:
     """The schema's type at a place in the file: a model for a section, a field for a value."""
-    here: Any = model(protocol)
+    here: Any = model(named)
     for part in location:
         fields = getattr(here, "model_fields", {})
         if part not in fields:
@@ -150,12 +152,12 @@ def _is_model(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, BaseModel)
 
 
-def _fields(location: tuple[Any, ...], protocol: str | None = None) -> list[str]:
-    return list(getattr(_model(location, protocol), "model_fields", {}))
+def _fields(location: tuple[Any, ...], named: Named) -> list[str]:
+    return list(getattr(_model(location, named), "model_fields", {}))
 
 
-def _expected(location: tuple[Any, ...], protocol: str | None) -> str:
-    here = _model(location, protocol)
+def _expected(location: tuple[Any, ...], named: Named) -> str:
+    here = _model(location, named)
     if _is_model(here):
         return f"a section with {', '.join(here.model_fields) or 'no keys ({})'}"
     words = getattr(getattr(here, "annotation", None), "__args__", None)

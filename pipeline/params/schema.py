@@ -6,7 +6,7 @@ No field has a default: every value stands in params.yaml, where DVC sees it cha
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
@@ -56,9 +56,11 @@ Cutoff = PositiveInt | None
 
 
 class Dataset(Strict):
+    """What every dataset has; ``model`` adds the dataset's own settings."""
+
     name: _one_of("datasets")
-    path: str | None
     image_size: Annotated[int, Field(ge=4, le=1024)]
+    on_bad_image: Literal["error", "skip"]
 
 
 class Split(Strict):
@@ -76,10 +78,28 @@ class Split(Strict):
         return self
 
 
+class AnyDataset(Dataset):
+    """One that isn't known, so that its settings can't be checked."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class AnySplit(Split):
     """Of a protocol that isn't known, so that its numbers can't be checked."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+class Named(NamedTuple):
+    """Entries whose own arguments stand in a section of their kind; None where the file names none that is known."""
+
+    dataset: str | None
+    protocol: str | None
+
+    @property
+    def sections(self) -> dict[str, tuple[str, str, str | None]]:
+        """For each such section: what an entry is called, the room that holds them, and the one that is named."""
+        return {"dataset": ("dataset", "datasets", self.dataset), "split": ("protocol", "protocols", self.protocol)}
 
 
 class Grid(Strict):
@@ -161,7 +181,7 @@ def _sections(name: str) -> Callable[[], type[Strict]]:
 
 class Params(Strict):
     study: StudyName
-    dataset: Dataset
+    dataset: AnyDataset
     split: AnySplit
     grid: Grid
     compute: Compute
@@ -174,15 +194,17 @@ class Params(Strict):
     statistics: Statistics
 
 
-def numbers(protocol: str) -> dict[str, Any]:
-    """Names and types of a protocol's own numbers."""
-    return arguments(ROOMS / "protocols" / f"{protocol}.py")
+def own(name: str, entry: str) -> dict[str, Any]:
+    """Names and types of the own arguments of an entry of a room, such as ``protocols``."""
+    return arguments(ROOMS / name / f"{entry}.py")
 
 
 @cache
-def model(protocol: str | None) -> type[Params]:
-    """The model of a file with that protocol: ``split`` takes its numbers and no others; None if it isn't known."""
-    if protocol is None:
-        return Params
-    split = create_model("Split", __base__=Split, **numbers(protocol))
-    return create_model("Params", __base__=Params, split=(split, ...))
+def model(named: Named) -> type[Params]:
+    """The model of a file that names these: their sections take their own arguments and no others."""
+    fields: dict[str, Any] = {}
+    for section, base in (("dataset", Dataset), ("split", Split)):
+        _, place, entry = named.sections[section]
+        if entry is not None:
+            fields[section] = (create_model(base.__name__, __base__=base, **own(place, entry)), ...)
+    return create_model("Params", __base__=Params, **fields)

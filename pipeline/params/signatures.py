@@ -1,4 +1,4 @@
-"""Hyperparameters of methods and quantizers and numbers of protocols, read off their files without importing them.
+"""Arguments of methods, quantizers, datasets and protocols, read off their files without importing them.
 
 Importing a method imports torch (seconds); the schema needs no more than the names, types and ranges of
 its keyword-only arguments. So the file is parsed, and only the annotations are evaluated.
@@ -18,7 +18,7 @@ from pipeline.runtime import ranges
 
 #: What the training loop gives, so no file has to say it.
 GIVEN = ("code_length", "num_classes", "num_train")
-KNOWN_TYPES = {"Literal": Literal, "bool": bool, "int": int, "float": float, **vars(ranges)}
+KNOWN_TYPES = {"Literal": Literal, "bool": bool, "int": int, "float": float, "str": str, **vars(ranges)}
 
 
 @cache
