@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import methods
+from pipeline import datasets, methods
 from pipeline import params as gate
 from pipeline.params.check import Loader
 from pipeline.runtime.errors import UserError
@@ -63,7 +63,11 @@ def test_reading_changes_nothing() -> None:
             99,
             f"expected at most training.epochs ({CONTENT['training']['epochs']}), found 99",
         ),
-        ("dataset.name", "cifar", "dataset.name: expected one of cifar10, digits; found 'cifar' (did you"),
+        (
+            "dataset.name",
+            "cifar",
+            f"dataset.name: expected one of {', '.join(datasets.names())}; found 'cifar' (did you",
+        ),
         ("study", "my study", "study: expected"),
         ("grid.bits", [], "grid.bits: expected at least one value; found []"),
         ("grid.bits", [16, 0], "grid.bits.1: expected greater than or equal to 1; found 0"),

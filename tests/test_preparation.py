@@ -4,17 +4,14 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image as Picture
 
 from pipeline import datasets, protocols
 from pipeline.codes import pack_labels
 from pipeline.datasets import Dataset, Image
-from pipeline.datasets.cifar10 import CLASSES
 from pipeline.preparation import arrays, splits
 from pipeline.preparation.splits import PARTS, Split
 from pipeline.protocols import Protocol
@@ -47,30 +44,6 @@ def counted(labels: Labels, seed: int = 0, **per_class: int) -> Split:
     split = protocols.create("counts", per_class={**PER_CLASS, **per_class}).split(labels, seed)
     split.check(len(labels))
     return split
-
-
-def test_digits_are_grey_scans_with_one_label_each(digits: Dataset) -> None:
-    images = np.stack(list(digits.images()))
-    assert images.shape == (1797, 8, 8, 3)
-    assert images.dtype == np.uint8
-    assert (images.min(), images.max()) == (0, 255)
-    assert (images == images[..., :1]).all()
-    assert (digits.labels.sum(axis=1) == 1).all()
-    assert len(digits.ids) == len(set(digits.ids)) == 1797
-    assert digits.class_names == list("0123456789")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ({"path": "/somewhere", "image_size": 8}, "dataset.path"),
-        ({"path": None, "image_size": 32}, "dataset.image_size"),
-    ],
-)
-def test_digits_refuse_what_they_have_not(arguments: dict[str, Any], named: str) -> None:
-    with pytest.raises(UserError) as error:
-        datasets.create("digits", **arguments)
-    one_line(error, named)
 
 
 def test_counts_gives_every_class_its_number(digits: Dataset) -> None:
@@ -271,111 +244,6 @@ def test_split_that_breaks_a_rule_is_not_written(tmp_path: Path, parts: dict[str
         splits.write(split_of(**parts), tmp_path, protocol="counts", seed=0, manifest=MANIFEST)
     one_line(error, named)
     assert not list(tmp_path.iterdir())
-
-
-# CIFAR-10 from class folders.
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Three 8 x 8 pictures a class in train and in test; one grey, one larger."""
-    random = np.random.default_rng(0)
-    for part in ("train", "test"):
-        for name in CLASSES:
-            folder = tmp_path / part / name
-            folder.mkdir(parents=True)
-            for number in range(3):
-                pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-                Picture.fromarray(pixels).save(folder / f"{number}.png")
-    Picture.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "train/cat/1.png")
-    large = random.integers(0, 256, (20, 14, 3), dtype=np.uint8)
-    Picture.fromarray(large).save(tmp_path / "test/dog/2.png")
-    (tmp_path / "train" / "cat" / "notes.txt").write_text("not a picture")
-    return tmp_path
-
-
-def opened(tree: Path) -> Dataset:
-    return datasets.create("cifar10", path=str(tree), image_size=8)
-
-
-def test_cifar10_pools_train_and_test(tree: Path) -> None:
-    dataset = opened(tree)
-    assert dataset.class_names == CLASSES
-    assert dataset.labels.shape == (60, 10)
-    assert dataset.labels.sum(axis=0).tolist() == [6] * 10
-    for image_id, label in zip(dataset.ids, dataset.labels, strict=True):
-        assert CLASSES[label.argmax()] == image_id.split("/")[1]
-    assert len(set(dataset.ids)) == 60
-    assert {image_id.split("/")[0] for image_id in dataset.ids} == {"train", "test"}
-
-
-def test_cifar10_pictures_are_rgb_of_the_size_asked_for(tree: Path) -> None:
-    dataset = opened(tree)
-    images = dict(zip(dataset.ids, dataset.images(), strict=True))
-    assert all(image.shape == (8, 8, 3) and image.dtype == np.uint8 for image in images.values())
-    as_is = images["test/ship/0.png"]
-    assert np.array_equal(as_is, np.asarray(Picture.open(tree / "test/ship/0.png")))
-    grey = np.asarray(Picture.open(tree / "train/cat/1.png"))
-    assert np.array_equal(images["train/cat/1.png"], np.repeat(grey[:, :, None], 3, axis=2))
-    with Picture.open(tree / "test/dog/2.png") as large:
-        resized = np.asarray(large.resize((8, 8), Picture.Resampling.BILINEAR))
-    assert np.array_equal(images["test/dog/2.png"], resized)
-
-
-def test_cifar10_warns_of_another_count(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    opened(tree)
-    out = capsys.readouterr().out
-    assert out.splitlines() == [f"warning: cifar10 has 60,000 images, 60 were found below {tree}"]
-
-
-def test_cifar10_becomes_arrays(tree: Path, tmp_path: Path) -> None:
-    dataset = opened(tree)
-    data = prepared(dataset, tmp_path / "data")
-    assert np.array_equal(data.images, np.stack(list(dataset.images())))
-    assert data.manifest["classes"] == dict.fromkeys(CLASSES, 6)
-
-
-def test_cifar10_without_a_path_or_a_class_folder_is_refused(tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError) as error:
-        datasets.create("cifar10", path=None, image_size=8)
-    one_line(error, "dataset.path")
-    (tree / "train" / "frog").rename(tree / "train" / "toad")
-    with pytest.raises(UserError) as error:
-        opened(tree)
-    one_line(error, "dataset.path", "1 of 20", str(tree / "train" / "frog"))
-    with pytest.raises(UserError) as error:
-        opened(tmp_path / "nowhere")
-    one_line(error, "20 of 20")
-
-
-def test_cifar10_without_pictures_is_refused(tree: Path) -> None:
-    for file in tree.rglob("*.png"):
-        file.unlink()
-    with pytest.raises(UserError) as error:
-        opened(tree)
-    one_line(error, "dataset.path", "no picture", str(tree))
-
-
-@pytest.mark.parametrize("damage", ["text", "empty", "cut"])
-def test_cifar10_names_a_picture_that_cannot_be_read(tree: Path, damage: str) -> None:
-    file = tree / "test" / "deer" / "1.png"
-    whole = file.read_bytes()
-    file.write_bytes({"text": b"hello", "empty": b"", "cut": whole[: len(whole) // 2]}[damage])
-    dataset = opened(tree)
-    with pytest.raises(UserError) as error:
-        list(dataset.images())
-    one_line(error, str(file), "not a readable picture")
-
-
-def test_cifar10_names_a_picture_with_a_broken_header(tree: Path) -> None:
-    file = tree / "test" / "deer" / "1.png"
-    broken = bytearray(file.read_bytes())
-    broken[11] = 3  # the header's length
-    file.write_bytes(broken)
-    dataset = opened(tree)
-    with pytest.raises(UserError) as error:
-        list(dataset.images())
-    one_line(error, str(file), "not a readable picture")
 
 
 # Outputs that appear whole or not at all.

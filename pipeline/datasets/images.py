@@ -1,0 +1,123 @@
+"""``images``: your own pictures, labelled by a list file, a CSV or the folders that they lie in."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.datasets import _lists
+from pipeline.datasets._files import PICTURES, Files, inside
+from pipeline.datasets._folder import PictureFiles
+from pipeline.runtime.errors import UserError
+
+WANTED = "a folder or zip archive of pictures"
+ADVICE = "paths count from dataset.path; docs/datasets.md shows the three forms"
+COLUMNS = ["path", "label"]
+
+Labelled = tuple[list[str], npt.NDArray[np.uint8], list[str]]
+
+
+class Images(PictureFiles):
+    """Pictures of a folder or a zip archive, with one, several or no labels each.
+
+    Args:
+        path: the folder or archive.
+        labels: the file below ``path`` that labels the pictures; paths in it count from ``path``.
+
+            * ``*.csv``: a header with the columns ``path`` and ``label`` (others are left aside); several labels
+              of a picture are separated by ``|`` or ``;``. Classes are the labels that occur, sorted.
+            * any other: lines of ``path y1 ... yC``, each y 0 or 1. Class names come from ``classes.txt`` (one a
+              line) beside it or at the root; without one they are "0" to "C-1".
+            * null: class folders, ``<class>/**/*.jpg`` and other picture files. Classes are the folders, sorted.
+
+    Raises:
+        UserError: a file is missing or isn't as above; the message names the file and the line.
+    """
+
+    def __init__(self, *, path: str | None, labels: str | None = None) -> None:
+        files = Files(path, WANTED)
+        if labels is None:
+            found = _folders(files)
+        elif labels.lower().endswith(".csv"):
+            found = _csv(files, _lists.placed(labels))
+        else:
+            found = _list(files, _lists.placed(labels))
+        names, multi_hot, classes = found
+        files.require(names, "pictures", ADVICE)
+        super().__init__(files, names, multi_hot, classes)
+
+
+def _list(files: Files, name: str) -> Labelled:
+    classes = _lists.class_names(files, name)
+    columns, why = (None, "") if classes is None else (len(classes), f"as many as {_lists.CLASSES} names")
+    names, labels = _lists.multi_hot(files, name, columns, why)
+    return names, labels, classes or [str(number) for number in range(labels.shape[1])]
+
+
+def _csv(files: Files, name: str) -> Labelled:
+    rows: dict[str, int] = {}
+    labels_of: list[list[str]] = []
+    # Ends of lines are the csv module's business.
+    reader = csv.reader(io.StringIO(files.text(name), newline=""), strict=True)
+    header: list[str] | None = None
+    try:
+        for fields in reader:
+            where = f"{files.root / name}:{reader.line_num}"
+            if not any(field.strip() for field in fields):
+                continue
+            if header is None:
+                header = _header(fields, where)
+                continue
+            if len(fields) != len(header):
+                raise UserError(f"{where}: expected {len(header)} columns as in the header, found {len(fields)}")
+            path, label = (fields[header.index(column)] for column in COLUMNS)
+            _lists.add(rows, inside(path, where), reader.line_num, where)
+            labels_of.append([text.strip() for text in re.split(r"[|;]", label) if text.strip()])
+    except csv.Error as error:
+        raise UserError(f"{files.root / name}:{reader.line_num}: not a CSV file ({error})") from None
+    if not rows:
+        raise UserError(f"{files.root / name}: expected a header and a line a picture, found no lines")
+    if not any(labels_of):
+        raise UserError(f"{files.root / name}: no picture has a label; the column {COLUMNS[1]!r} is empty")
+    return list(rows), *_indicators(labels_of)
+
+
+def _header(fields: list[str], where: str) -> list[str]:
+    header = [field.strip() for field in fields]
+    if any(header.count(column) != 1 for column in COLUMNS):
+        raise UserError(
+            f"{where}: expected a header, separated by commas, with the columns {' and '.join(COLUMNS)}; "
+            f"found {', '.join(header)}"
+        )
+    return header
+
+
+def _folders(files: Files) -> Labelled:
+    names = [name for name in files.names if name.lower().endswith(PICTURES)]
+    if not names:
+        raise UserError(f"dataset.path: no pictures ({' '.join(PICTURES)}) below {files.root}")
+    stray = [name for name in names if "/" not in name]
+    if stray:
+        raise UserError(
+            f"dataset.path: {len(stray):,} of {len(names):,} pictures lie in no class folder of {files.root}, the "
+            f"first is {stray[0]}; expected <class>/<picture>, or a file of labels in dataset.labels"
+        )
+    labels, classes = _indicators([[name.partition("/")[0]] for name in names])
+    if len(classes) == 1:
+        raise UserError(
+            f"dataset.path: one class folder ({classes[0]}) with pictures in {files.root}; expected at least two, "
+            "or a file of labels in dataset.labels"
+        )
+    return names, labels, classes
+
+
+def _indicators(labels_of: list[list[str]]) -> tuple[npt.NDArray[np.uint8], list[str]]:
+    """Multi-hot labels (n, C) and the sorted names that they stand for."""
+    classes = sorted({label for own in labels_of for label in own})
+    number = {label: column for column, label in enumerate(classes)}
+    multi_hot = np.zeros((len(labels_of), len(classes)), np.uint8)
+    for row, own in enumerate(labels_of):
+        multi_hot[row, [number[label] for label in own]] = 1
+    return multi_hot, classes

@@ -1,0 +1,88 @@
+"""What the tests of datasets share: pictures, archives, and the way into arrays."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import datasets
+from pipeline.datasets import Dataset
+from pipeline.preparation import arrays
+from pipeline.preparation.pictures import square
+from pipeline.runtime.errors import UserError
+
+
+def photo(file: Path, seed: int, shape: tuple[int, ...] = (20, 24, 3)) -> None:
+    """A picture file of noise."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(file)
+
+
+def text(file: Path, content: str) -> None:
+    """A text file with exactly these ends of lines."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content.encode())
+
+
+def zipped(folder: Path, archive: Path) -> Path:
+    """All files of a folder as an archive."""
+    with zipfile.ZipFile(archive, "w") as target:
+        for file in sorted(folder.rglob("*")):
+            target.write(file, file.relative_to(folder).as_posix())
+    return archive
+
+
+def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
+    """The error's message is a single line and says all of this."""
+    message = str(error.value)
+    assert len(message.splitlines()) == 1, message
+    for part in parts:
+        assert part in message, message
+
+
+def refused(name: str, *parts: str, **arguments: Any) -> None:
+    """The dataset can't be made, and one line says why."""
+    with pytest.raises(UserError) as error:
+        datasets.create(name, **arguments)
+    one_line(error, *parts)
+
+
+def pixels(dataset: Dataset, size: int = 16) -> Any:
+    """All pictures, in the way that ``prepare`` looks at them."""
+    found = []
+    for row in range(len(dataset.ids)):
+        with dataset.picture(row) as picture:
+            found.append(square(picture, size))
+    return np.stack(found)
+
+
+def sound(dataset: Dataset, name: str, folder: Path) -> arrays.Prepared:
+    """What every dataset promises: it keeps the contract, survives pickling and comes back from ``arrays``."""
+    assert dataset.labels.shape == (len(dataset.ids), len(dataset.class_names))
+    assert dataset.labels.dtype == np.uint8
+    assert set(np.unique(dataset.labels)) <= {0, 1}
+    assert len(set(dataset.ids)) == len(dataset.ids)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.ids == dataset.ids
+    seen = pixels(dataset)
+    assert np.array_equal(pixels(copy), seen)
+    folder.mkdir()
+    arrays.write(dataset, name, folder, image_size=16, processes=1)
+    data = arrays.load(folder)
+    assert np.array_equal(data.images, seen)
+    assert np.array_equal(data.labels, dataset.labels)
+    assert list(data.manifest["classes"]) == dataset.class_names
+    assert (folder / "ids.txt").read_text().splitlines() == dataset.ids
+    return data
+
+
+def alike(one: Dataset, other: Dataset) -> None:
+    """Two datasets hold the same, such as a folder and an archive of it."""
+    assert one.ids == other.ids
+    assert one.class_names == other.class_names
+    assert np.array_equal(one.labels, other.labels)
+    assert np.array_equal(pixels(one), pixels(other))
