@@ -57,6 +57,7 @@ class Dataset(Strict):
     name: _one_of("datasets")
     path: str | None
     image_size: Annotated[int, Field(ge=4, le=1024)]
+    on_bad_image: Literal["error", "skip"]
 
 
 class PerClass(Strict):
