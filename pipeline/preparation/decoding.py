@@ -249,7 +249,7 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
 def _reason(error: Exception) -> str:
     """One line; the same for the same file in every process."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture"  # Pillow's message holds the address of an object
+        return "not a picture of a known kind"  # Pillow's message holds the address of an object
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())[:200]

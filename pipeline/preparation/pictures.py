@@ -15,8 +15,9 @@ Image.MAX_IMAGE_PIXELS = None
 # Pillow tells what is wrong with a file twice; the exception is enough.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-#: Kinds of file that are decoded. Others know programs (EPS) or pictures inside pictures whose size no header tells.
-FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+#: Kinds of file that are opened. Others run programs (EPS) or hold pictures of a size that their header doesn't tell
+#: (ICO).
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def square(picture: Image.Image, size: int) -> Pixels:
@@ -29,7 +30,8 @@ def square(picture: Image.Image, size: int) -> Pixels:
     Raises:
         OSError, ValueError, SyntaxError and others: it can't be decoded, or is too large.
     """
-    if picture.format is not None and picture.format not in FORMATS:
+    # MPO: a JPEG with more pictures behind the first.
+    if picture.format not in (None, "MPO", *FORMATS):
         raise ValueError(f"of kind {picture.format}; expected one of {', '.join(FORMATS)}")
     width, height = picture.size
     if not 0 < width * height <= LARGEST:
