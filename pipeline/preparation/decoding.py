@@ -24,6 +24,8 @@ from pipeline.preparation.pictures import square
 from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
     from pipeline.datasets import Dataset
 
 #: Images that are decoded, hashed and noted as done together.
@@ -85,20 +87,22 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
 
 def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
     """Leave only these rows in an array on disk, in place; returns the SHA-256s of its chunks, one after another."""
-    images = np.lib.format.open_memmap(file, mode="r+")
-    count, *shape = images.shape
+    count, *shape = _mapped(file).shape
     digests = b""
     for start in range(0, len(kept), CHUNK):
+        # Mapped anew for each chunk: pages that were touched count as memory for as long as the map is there.
+        images = _mapped(file)
         rows = images[kept[start : start + CHUNK]]
         if len(kept) < count:
             images[start : start + len(rows)] = rows
         digests += hashlib.sha256(rows.tobytes()).digest()
     if len(kept) < count:
-        images.flush()
-        offset = images.offset
-        del images
-        _shorten(file, offset, (len(kept), *shape))
+        _shorten(file, _mapped(file).offset, (len(kept), *shape))
     return digests
+
+
+def _mapped(file: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(file, mode="r+")
 
 
 def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
@@ -117,9 +121,9 @@ class _Digest:
     def __init__(self) -> None:
         self.total = hashlib.sha256()
 
-    def write(self, content: bytes | memoryview) -> int:
+    def write(self, content: "Buffer") -> int:
         self.total.update(content)
-        return len(content)
+        return memoryview(content).nbytes
 
 
 def _key(dataset: "Dataset", size: int) -> dict[str, Any]:
@@ -136,14 +140,14 @@ def _resumed(journal: Path, key: dict[str, Any], file: Path) -> Iterator[tuple[i
     if first != key:
         return
     try:
-        images = np.load(file, mmap_mode="r")
-    except (ValueError, EOFError, OSError):
+        _mapped(file)
+    except (ValueError, OSError):
         return
     for line in noted:
         if not isinstance(line, list) or len(line) != 3:  # cut off when the call was
             continue
         start, digest, failures = line
-        if not failures and hashlib.sha256(images[start : start + CHUNK].tobytes()).hexdigest() == digest:
+        if not failures and hashlib.sha256(_mapped(file)[start : start + CHUNK].tobytes()).hexdigest() == digest:
             yield start, digest
 
 

@@ -253,6 +253,14 @@ def test_another_dataset_is_not_continued(tmp_path: Path, change: Callable[[Made
     assert np.array_equal(arrays.load(folder).images, dataset.pixels)
 
 
+def test_a_dataset_of_large_arrays_is_known_by_all_of_them() -> None:
+    """Python hands large arrays over in another way than small ones."""
+    dataset, same, other = Made(10_000), Made(10_000), Made(10_000)
+    other.pixels[-1, -1, -1, -1] ^= 1
+    keys = [decoding._key(each, 4) for each in (dataset, same, other)]
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_another_size_is_not_continued(tmp_path: Path) -> None:
     dataset = Made(2 * CHUNK, log=tmp_path / "log")
     folder = tmp_path / "data"
