@@ -1,8 +1,6 @@
-"""Datasets, protocols, prepared arrays, splits, registries, and outputs that appear whole or not at all."""
+"""Datasets, protocols, splits, registries, and outputs that appear whole or not at all."""
 
-import hashlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from pipeline import datasets, protocols
-from pipeline.codes import pack_labels
-from pipeline.datasets import Dataset, Image
-from pipeline.preparation import arrays, splits
+from pipeline.datasets import Dataset
+from pipeline.preparation import splits
 from pipeline.preparation.splits import PARTS, Split
 from pipeline.protocols import Protocol
 from pipeline.runtime.errors import UserError
@@ -110,76 +107,6 @@ def test_counts_refuses_more_than_there_are(digits: Dataset, part: str, too_many
     with pytest.raises(UserError) as error:
         counted(digits.labels, **{part: too_many})
     one_line(error, f"split.per_class.{part}", f"{left} images", "class number 0", str(too_many))
-
-
-# Prepared arrays.
-
-
-class Made(Dataset):
-    """Six small images of two labels."""
-
-    class_names = ["a", "b"]
-    ids = [f"folder/{number}.png" for number in range(6)]
-    labels = np.array([[1, 0], [0, 1], [1, 1], [1, 0], [0, 1], [1, 0]], dtype=np.uint8)
-
-    def __init__(self) -> None:
-        super().__init__(path=None, image_size=4)
-        self.pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
-
-    def images(self) -> Iterator[Image]:
-        yield from self.pixels
-
-
-def prepared(dataset: Dataset, folder: Path) -> arrays.Prepared:
-    folder.mkdir()
-    arrays.write(dataset, "made", folder)
-    return arrays.load(folder)
-
-
-def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
-    dataset = Made()
-    data = prepared(dataset, tmp_path / "data")
-    assert np.array_equal(data.images, dataset.pixels)
-    assert isinstance(data.images, np.memmap)
-    assert np.array_equal(data.labels, dataset.labels)
-    assert data.labels.dtype == np.uint8
-    assert (tmp_path / "data" / "ids.txt").read_text().splitlines() == dataset.ids
-
-
-def test_arrays_manifest_says_what_is_there(tmp_path: Path) -> None:
-    dataset = Made()
-    manifest = prepared(dataset, tmp_path / "data").manifest
-    content = dataset.pixels.tobytes() + pack_labels(dataset.labels).tobytes()
-    content += ("\n".join(dataset.ids) + "\n").encode()
-    assert manifest == {
-        "dataset": "made",
-        "images": 6,
-        "image_size": 4,
-        "classes": {"a": 4, "b": 3},
-        "labels_per_image": 1.1667,
-        "content_hash": hashlib.sha256(content).hexdigest(),
-    }
-
-
-def test_arrays_hash_changes_with_pixels_labels_and_ids(tmp_path: Path) -> None:
-    pixel, label, name = Made(), Made(), Made()
-    pixel.pixels[5, 3, 3, 2] ^= 1
-    label.labels = label.labels.copy()
-    label.labels[0] = [1, 1]
-    name.ids = ["other.png", *name.ids[1:]]
-    hashes = [
-        prepared(dataset, tmp_path / str(i)).manifest["content_hash"]
-        for i, dataset in enumerate([Made(), pixel, label, name])
-    ]
-    assert len(set(hashes)) == 4
-    assert prepared(Made(), tmp_path / "again").manifest["content_hash"] == hashes[0]
-
-
-def test_arrays_are_the_same_bytes_each_time(tmp_path: Path) -> None:
-    for folder in ("first", "second"):
-        prepared(Made(), tmp_path / folder)
-    for file in sorted((tmp_path / "first").iterdir()):
-        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes(), file.name
 
 
 # Splits on disk.

@@ -6,6 +6,7 @@ from PIL import Image
 
 from pipeline.datasets import Dataset
 from pipeline.datasets._files import Files
+from pipeline.preparation.pictures import FORMATS
 
 
 class PictureFiles(Dataset):
@@ -15,4 +16,4 @@ class PictureFiles(Dataset):
         self.files, self.ids, self.labels, self.class_names = files, names, labels, class_names
 
     def picture(self, row: int) -> Image.Image:
-        return Image.open(self.files.open(self.ids[row]))
+        return Image.open(self.files.open(self.ids[row]), formats=FORMATS)

@@ -4,20 +4,28 @@ import hashlib
 import json
 import multiprocessing
 import os
+import pickle
+import signal
+import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
 from pipeline.preparation.pictures import square
 from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
     from pipeline.datasets import Dataset
 
 #: Images that are decoded, hashed and noted as done together.
@@ -26,7 +34,7 @@ CHUNK = 256
 _SERIAL = 4 * CHUNK
 _SHOWN = 10
 # What a journal and a chunk's hash are of; raised when either or the pixels of a picture change.
-_VERSION = 1
+_VERSION = 2
 
 Bad = dict[int, str]
 #: A chunk's first row, the SHA-256 of its pixels, and why which pictures couldn't be read.
@@ -37,18 +45,22 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
     """Fill ``folder/images.npy``, (n, size, size, 3) uint8, and return why which pictures couldn't be read.
 
     Each finished chunk is noted in ``journal.jsonl`` with its hash; a later call redoes those that are missing,
-    damaged or held a bad picture, and removes the journal at the end.
+    damaged or held a bad picture, and removes the journal at the end. It can't know of a picture that was
+    replaced by another after it was decoded.
 
     Raises:
-        UserError: a picture couldn't be read, if ``fail``; or none could.
+        UserError: a picture couldn't be read, if ``fail``; or none could; or a process was killed.
+        OSError: the array can't be written.
     """
     file, journal = folder / "images.npy", folder / "journal.jsonl"
     key = _key(dataset, size)
     count = len(dataset.ids)
+    if not count:
+        raise UserError("the dataset holds no pictures")
     done = dict(_resumed(journal, key, file)) if journal.exists() and file.exists() else {}
     if not done:
         np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, size, size, 3)).flush()
-        journal.write_text(json.dumps(key) + "\n", encoding="utf-8")
+        journal.write_text(json.dumps(key), encoding="utf-8")
     todo = [start for start in range(0, count, CHUNK) if start not in done]
     bad: Bad = {}
     with (
@@ -58,7 +70,8 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
         ) as progress,
     ):
         for start, digest, failures in _chunks(dataset, file, size, todo, processes):
-            notes.write(json.dumps([start, digest, sorted(failures)]) + "\n")
+            # A line's end comes first: the line before may be one that an interrupted call didn't finish.
+            notes.write("\n" + json.dumps([start, digest, sorted(failures)]))
             notes.flush()
             bad |= failures
             progress.update(_images([start], count))
@@ -74,20 +87,22 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
 
 def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
     """Leave only these rows in an array on disk, in place; returns the SHA-256s of its chunks, one after another."""
-    images = np.lib.format.open_memmap(file, mode="r+")
-    count, *shape = images.shape
+    count, *shape = _mapped(file).shape
     digests = b""
     for start in range(0, len(kept), CHUNK):
+        # Mapped anew for each chunk: pages that were touched count as memory for as long as the map is there.
+        images = _mapped(file)
         rows = images[kept[start : start + CHUNK]]
         if len(kept) < count:
             images[start : start + len(rows)] = rows
         digests += hashlib.sha256(rows.tobytes()).digest()
     if len(kept) < count:
-        images.flush()
-        offset = images.offset
-        del images
-        _shorten(file, offset, (len(kept), *shape))
+        _shorten(file, _mapped(file).offset, (len(kept), *shape))
     return digests
+
+
+def _mapped(file: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(file, mode="r+")
 
 
 def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
@@ -100,25 +115,47 @@ def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
         stream.truncate(offset + int(np.prod(shape)))
 
 
+class _Digest:
+    """A file whose content is hashed rather than kept."""
+
+    def __init__(self) -> None:
+        self.total = hashlib.sha256()
+
+    def write(self, content: "Buffer") -> int:
+        self.total.update(content)
+        return memoryview(content).nbytes
+
+
 def _key(dataset: "Dataset", size: int) -> dict[str, Any]:
     """What a journal must agree in to be continued."""
-    ids = hashlib.sha256("\n".join(dataset.ids).encode()).hexdigest()
-    return {"version": _VERSION, "dataset": type(dataset).__name__, "ids": ids, "image_size": size}
+    # All that a process is given to decode by: ids and labels, and the path, seed or pixels.
+    digest = _Digest()
+    pickle.Pickler(digest, 5).dump((dataset, dataset.ids, dataset.labels))
+    return {"version": _VERSION, "dataset": digest.total.hexdigest(), "image_size": size}
 
 
 def _resumed(journal: Path, key: dict[str, Any], file: Path) -> Iterator[tuple[int, str]]:
     """Chunks that an earlier call finished and that are still what they were."""
-    lines = journal.read_text(encoding="utf-8").splitlines()
+    first, *noted = map(_parsed, journal.read_text(encoding="utf-8", errors="replace").splitlines() or [""])
+    if first != key:
+        return
     try:
-        noted = [json.loads(line) for line in lines if line.endswith(("}", "]"))]
-        if not noted or noted[0] != key:
-            return
-        images = np.load(file, mmap_mode="r")
+        _mapped(file)
     except (ValueError, OSError):
         return
-    for start, digest, failures in noted[1:]:
-        if not failures and hashlib.sha256(images[start : start + CHUNK].tobytes()).hexdigest() == digest:
+    for line in noted:
+        if not isinstance(line, list) or len(line) != 3:  # cut off when the call was
+            continue
+        start, digest, failures = line
+        if not failures and hashlib.sha256(_mapped(file)[start : start + CHUNK].tobytes()).hexdigest() == digest:
             yield start, digest
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _images(starts: Iterable[int], count: int) -> int:
@@ -129,8 +166,8 @@ def _complaint(dataset: "Dataset", bad: Bad) -> str:
     shown = "; ".join(f"{dataset.ids[row]}: {reason}" for row, reason in sorted(bad.items())[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
     return (
-        f"{len(bad):,} pictures can't be read: {shown}{more}. Replace or remove them and run again (what is done "
-        "is kept), or set dataset.on_bad_image: skip"
+        f"{len(bad):,} of {len(dataset.ids):,} pictures can't be read: {shown}{more}. Replace or remove them and run "
+        "again (what is done is kept), or set dataset.on_bad_image: skip"
     )
 
 
@@ -141,8 +178,14 @@ def _chunks(dataset: "Dataset", file: Path, size: int, starts: list[int], proces
         yield from (_chunk(dataset, file, size, start) for start in starts)
         return
     with _pool(processes, dataset, file, size) as pool:
-        for finished in as_completed([pool.submit(_chunk_here, start) for start in starts]):
-            yield finished.result()
+        try:
+            for finished in as_completed([pool.submit(_chunk_here, start) for start in starts]):
+                yield finished.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that decodes was killed (the system does that when memory runs out); run again to go on "
+                "from what is done"
+            ) from None
 
 
 def _cores() -> int:
@@ -165,9 +208,20 @@ _shared: tuple["Dataset", Path, int]
 
 
 def _share(dataset: "Dataset", file: Path, size: int) -> None:
-    """Once a process: what all its chunks have in common."""
+    """Once a process: what all its chunks have in common, and when to end."""
     global _shared
     _shared = dataset, file, size
+    # Ctrl-C reaches all processes; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Don't go on writing where the first process was killed: the next call may be at work already."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _chunk_here(start: int) -> Done:
@@ -180,14 +234,31 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
     rows = range(start, min(start + CHUNK, len(dataset.ids)))
     pixels = np.zeros((len(rows), size, size, 3), np.uint8)
     bad: Bad = {}
-    for place, row in enumerate(rows):
-        try:
-            with dataset.picture(row) as picture:
-                pixels[place] = square(picture, size)
-        # What Pillow raises for files that are cut off, are no pictures, or lie about themselves.
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, MemoryError) as error:
-            bad[row] = " ".join(str(error).split())[:200] or type(error).__name__
-    images = np.lib.format.open_memmap(file, mode="r+")
-    images[start : start + len(rows)] = pixels
-    images.flush()
+    with warnings.catch_warnings():
+        # Pillow's, about files that it reads nevertheless: one a file would drown what matters.
+        warnings.simplefilter("ignore")
+        for place, row in enumerate(rows):
+            try:
+                with dataset.picture(row) as picture:
+                    pixels[place] = square(picture, size)
+            except Exception as error:  # what a broken file or archive raises: there is no end of kinds
+                bad[row] = _reason(error)
+    # Written rather than mapped: a full disk is an error here, and would be the end of the process there.
+    with file.open("r+b") as stream:
+        stream.seek((start - len(dataset.ids)) * size * size * 3, os.SEEK_END)
+        stream.write(pixels.data)
     return start, hashlib.sha256(pixels.tobytes()).hexdigest(), bad
+
+
+def _reason(error: Exception) -> str:
+    """One line; the same for the same file in every process."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture of a known kind"  # Pillow's message holds the address of an object
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())[:200]
+    return (
+        text
+        if text and isinstance(error, OSError | ValueError | SyntaxError)
+        else f"{type(error).__name__} {text}".strip()
+    )

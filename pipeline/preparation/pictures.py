@@ -1,6 +1,6 @@
 """Any picture file as a square of RGB pixels."""
 
-import warnings
+import logging
 
 import numpy as np
 import numpy.typing as npt
@@ -12,34 +12,41 @@ Pixels = npt.NDArray[np.uint8]
 LARGEST = 100_000_000
 # Checked here, before decoding and with a message of ours; Pillow's own check would come first.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow tells what is wrong with a file twice; the exception is enough.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+#: Kinds of file that are opened. Others run programs (EPS) or hold pictures of a size that their header doesn't tell
+#: (ICO).
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def square(picture: Image.Image, size: int) -> Pixels:
     """A picture's centre as (size, size, 3) uint8.
 
     Turned upright as its EXIF data says; grey, palette, CMYK and 16-bit pictures become RGB, transparency is
-    dropped; resized (bilinear, averaging over areas) so that the short side is ``size``; then the centre is cut
-    out. A picture that is a square of that size already keeps its pixels.
+    dropped; the square in the centre is resized (bilinear, averaging over areas) to ``size``. A picture whose short
+    side is ``size`` already keeps its pixels. Broken EXIF data may be a warning; the picture is upright then.
 
     Raises:
-        OSError, ValueError, SyntaxError: it can't be decoded, or is too large.
+        OSError, ValueError, SyntaxError and others: it can't be decoded, or is too large.
     """
+    # MPO: a JPEG with more pictures behind the first.
+    if picture.format not in (None, "MPO", *FORMATS):
+        raise ValueError(f"of kind {picture.format}; expected one of {', '.join(FORMATS)}")
     width, height = picture.size
-    if width * height > LARGEST:
-        raise ValueError(f"{width:,} x {height:,} pixels; at most {LARGEST:,} in all are decoded")
+    if not 0 < width * height <= LARGEST:
+        raise ValueError(f"{width:,} x {height:,} pixels; from 1 to {LARGEST:,} in all are decoded")
     if min(width, height) > 2 * size:
         # A JPEG is decoded at a half, a quarter or an eighth where that is still twice as large as needed.
         picture.draft("RGB", (2 * size * width // min(width, height), 2 * size * height // min(width, height)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # broken EXIF data; the picture is upright then
-        upright = ImageOps.exif_transpose(picture)
-    rgb = _rgb(upright)
-    scale = size / min(rgb.size)
-    if scale != 1:
-        resized = tuple(max(size, round(side * scale)) for side in rgb.size)
-        rgb = rgb.resize((resized[0], resized[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    left, top = ((side - size) // 2 for side in rgb.size)
-    return np.asarray(rgb.crop((left, top, left + size, top + size)))
+    rgb = _rgb(ImageOps.exif_transpose(picture))
+    short = min(rgb.size)
+    left, top = ((side - short) / 2 for side in rgb.size)
+    if short == size:
+        return np.asarray(rgb.crop((int(left), int(top), int(left) + size, int(top) + size)))
+    # The centre alone: as a whole, a line of pixels would become as wide as it is long.
+    box = (left, top, left + short, top + short)
+    return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=2.0))
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

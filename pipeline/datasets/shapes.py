@@ -1,0 +1,139 @@
+"""``shapes``: drawn pictures of coloured shapes with one to three labels each, as many as are asked for."""
+
+import math
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pipeline.datasets import Dataset
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.ranges import NonNegativeInt, PositiveInt
+
+CLASSES = "arrow bar circle cross diamond hexagon ring square star triangle".split()
+# Independent streams of one seed.
+_LABELS, _PICTURES = 0, 1
+# Words of 64 random bits that one picture takes before its noise.
+_WORDS = 32
+# How far a shape's hue is from its kind's own, at most, in turns of the colour circle.
+_HUE = 0.25
+
+
+class Shapes(Dataset):
+    """One shape of each of a picture's labels, on a noisy ground that fades from one colour to another.
+
+    The label is the kind of shape. Its place, size, tilt and brightness say nothing about it; its hue is drawn
+    from half the colour circle, around one that belongs to the kind, which makes a little training go a long way.
+    Shapes may hide parts of each other.
+
+    Picture ``row`` and its labels depend on ``seed``, ``row`` and ``side`` alone, whatever ``images`` is. All
+    random numbers are Philox's own output, which NumPy keeps the same in every version; edges of shapes are as
+    the installed version of Pillow draws them. Nothing is kept in memory but labels and ids.
+
+    Args:
+        path: null; there are no files.
+        images: how many pictures.
+        seed: another seed, other pictures.
+        side: pixels of the square that a picture is drawn on; ``image_size`` is what is stored.
+
+    Raises:
+        UserError: a path is given.
+    """
+
+    def __init__(
+        self, *, path: str | None, images: PositiveInt = 2000, seed: NonNegativeInt = 0, side: PositiveInt = 64
+    ) -> None:
+        if path is not None:
+            raise UserError(f"dataset.path: expected null (shapes are drawn), found {path!r}")
+        self.seed, self.side = seed, side
+        self.class_names = CLASSES
+        self.ids = [str(row) for row in range(images)]
+        words = _philox(seed, _LABELS).random_raw((images, 1 + len(CLASSES)))
+        # Each row's kinds in random order; the first one, two or three are its labels.
+        kinds = np.argsort(words[:, 1:], axis=1, kind="stable")
+        counts = 1 + words[:, :1] % np.uint64(3)
+        self.labels = np.zeros((images, len(CLASSES)), np.uint8)
+        np.put_along_axis(self.labels, kinds, (np.arange(len(CLASSES)) < counts).astype(np.uint8), axis=1)
+
+    def picture(self, row: int) -> Image.Image:
+        """Draw picture number ``row``, (side, side) RGB."""
+        side = self.side
+        stream = _philox(self.seed, _PICTURES, row)
+        numbers = iter(((stream.random_raw(_WORDS) >> np.uint64(11)) * 2.0**-53).tolist())
+        picture = _ground(side, next(numbers), next(numbers))
+        draw = ImageDraw.Draw(picture)
+        # Each shape gets a quarter of the picture of its own to be somewhere near.
+        quarters = [(0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7)]
+        for kind in np.flatnonzero(self.labels[row]):
+            x, y = quarters.pop(int(next(numbers) * len(quarters)))
+            x, y = x + 0.2 * (next(numbers) - 0.5), y + 0.2 * (next(numbers) - 0.5)
+            radius, tilt = 0.14 + 0.12 * next(numbers), 0.5 * (next(numbers) - 0.5)
+            hue = kind / len(CLASSES) + _HUE * (2 * next(numbers) - 1)
+            colour = _colour(hue, 0.6 + 0.4 * next(numbers), 0.5 + 0.5 * next(numbers))
+            _draw(draw, CLASSES[kind], x * side, y * side, radius * side, tilt, colour)
+        noise = stream.random_raw(-(-side * side * 3 // 8)).astype("<u8").view(np.uint8)[: side * side * 3]
+        noisy = np.asarray(picture, np.int16) + noise.reshape(side, side, 3) // 4 - 32
+        return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+def _philox(seed: int, stream: int, block: int = 0) -> Any:
+    """A generator of raw words; each block of a stream is 2^64 numbers of its own."""
+    # Seeds above 64 bits are as good as any below.
+    return np.random.Philox(
+        key=np.array([seed % 2**64, stream], np.uint64), counter=np.array([0, block, 0, 0], np.uint64)
+    )
+
+
+def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
+    """Hue in turns, the others in [0, 1], as RGB bytes."""
+    parts = ((hue * 6 + shift) % 6 for shift in (5, 3, 1))
+    red, green, blue = (round(255 * value * (1 - saturation * max(0.0, min(part, 4 - part, 1.0)))) for part in parts)
+    return red, green, blue
+
+
+def _ground(side: int, first: float, second: float) -> Image.Image:
+    """From one dull colour on the left to another on the right."""
+    share = np.linspace(0, 1, side)[None, :, None]
+    left, right = (np.array(_colour(hue, 0.3, 0.5)) for hue in (first, second))
+    row = np.round(left * (1 - share) + right * share).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(row, (side, side, 3))))
+
+
+def _around(*corners: tuple[float, float]) -> list[tuple[float, float]]:
+    """Corners from (distance from the centre, angle in turns)."""
+    return [(distance * math.sin(math.tau * turn), -distance * math.cos(math.tau * turn)) for distance, turn in corners]
+
+
+#: Corners at tilt 0 around (0, 0), none further away than 1; a circle and a ring have none.
+_CORNERS: dict[str, list[tuple[float, float]]] = {
+    "arrow": [(0, -1), (0.8, -0.1), (0.3, -0.1), (0.3, 0.9), (-0.3, 0.9), (-0.3, -0.1), (-0.8, -0.1)],
+    "bar": [(-1, -0.22), (1, -0.22), (1, 0.22), (-1, 0.22)],
+    "cross": [
+        (-0.25, -0.9), (0.25, -0.9), (0.25, -0.25), (0.9, -0.25), (0.9, 0.25), (0.25, 0.25),
+        (0.25, 0.9), (-0.25, 0.9), (-0.25, 0.25), (-0.9, 0.25), (-0.9, -0.25), (-0.25, -0.25),
+    ],
+    "diamond": [(0, -1), (0.6, 0), (0, 1), (-0.6, 0)],
+    "hexagon": _around(*((0.9, turn / 6) for turn in range(6))),
+    "square": [(-0.7, -0.7), (0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)],
+    "star": _around(*((1.0 if turn % 2 == 0 else 0.4, turn / 10) for turn in range(10))),
+    "triangle": _around(*((1.0, turn / 3) for turn in range(3))),
+}  # fmt: skip
+
+
+def _draw(
+    draw: ImageDraw.ImageDraw, kind: str, x: float, y: float, radius: float, tilt: float, colour: tuple[int, int, int]
+) -> None:
+    if kind not in _CORNERS:
+        reach = 0.85 * radius
+        box = (round(x - reach), round(y - reach), round(x + reach), round(y + reach))
+        if kind == "circle":
+            draw.ellipse(box, fill=colour)
+        else:
+            draw.ellipse(box, outline=colour, width=max(1, round(0.3 * radius)))
+        return
+    cos, sin = math.cos(tilt), math.sin(tilt)
+    # Whole pixels: no machine's last digit of a sine changes the picture.
+    corners = [
+        (round(x + radius * (cos * a - sin * b)), round(y + radius * (sin * a + cos * b))) for a, b in _CORNERS[kind]
+    ]
+    draw.polygon(corners, fill=colour)
