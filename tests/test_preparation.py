@@ -34,7 +34,7 @@ def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
 
 @pytest.fixture(scope="module")
 def digits() -> Dataset:
-    return datasets.create("digits", path=None, image_size=8)
+    return datasets.create("digits", path=None)
 
 
 def counted(labels: Labels, seed: int = 0, **per_class: int) -> Split:

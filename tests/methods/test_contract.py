@@ -262,7 +262,7 @@ def test_one_step_reduces_the_loss(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[Prepared, Split]:
-    dataset = datasets.create("digits", path=None, image_size=8)
+    dataset = datasets.create("digits", path=None)
     data = Prepared(np.stack(list(dataset.images())), dataset.labels, {})
     counts = {"query": 10, "validation": 5, "train": 10}
     return data, protocols.create("counts", per_class=counts).split(data.labels, 0)

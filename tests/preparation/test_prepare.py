@@ -64,7 +64,7 @@ def test_a_killed_prepare_goes_on_where_it_was(project: Project, tmp_path: Path)
     assert [row for row in range(IMAGES) if (anew[row] != resumed[row]).any()] == [start]
 
 
-# whole_folder(resume=True)
+# The folder that a resumable stage writes.
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
