@@ -263,21 +263,21 @@ def test_registry_gives_a_class_for_every_name() -> None:
 @pytest.mark.parametrize("name", ["cifar", "cifar-10", "CIFAR10"])
 def test_registry_refuses_an_unknown_name_and_guesses(name: str) -> None:
     with pytest.raises(UserError) as error:
-        datasets.create(name, path=None, image_size=8)
+        datasets.create(name, path=None)
     one_line(error, f"unknown dataset {name!r}", *datasets.names())
     assert ("did you mean 'cifar10'?" in str(error.value)) == (name != "CIFAR10")
 
 
 def test_registry_refuses_what_an_entry_does_not_take() -> None:
     with pytest.raises(UserError) as error:
-        datasets.create("digits", path=None, image_sise=8)
-    one_line(error, "dataset 'digits'", "'image_sise'", "did you mean 'image_size'?", "path, image_size")
+        datasets.create("shapes", path=None, imags=8)
+    one_line(error, "dataset 'shapes'", "'imags'", "did you mean 'images'?", "path, images, seed, side")
 
 
 def test_registry_refuses_a_value_of_another_kind() -> None:
     with pytest.raises(UserError) as error:
-        datasets.create("digits", path=None, image_size="8")
-    one_line(error, "dataset 'digits'", "image_size", "'8'")
+        datasets.create("shapes", path=None, images="8")
+    one_line(error, "dataset 'shapes'", "images", "'8'")
     with pytest.raises(UserError) as error:
         protocols.create("counts", per_class={"query": "many"})
     one_line(error, "protocol 'counts'", "per_class", "'many'")
@@ -285,8 +285,8 @@ def test_registry_refuses_a_value_of_another_kind() -> None:
 
 def test_registry_names_what_is_missing() -> None:
     with pytest.raises(UserError) as error:
-        datasets.create("digits", path=None)
-    one_line(error, "dataset 'digits' needs image_size")
+        datasets.create("digits")
+    one_line(error, "dataset 'digits' needs path")
     with pytest.raises(UserError) as error:
-        protocols.create("counts")
-    one_line(error, "protocol 'counts' needs per_class")
+        protocols.create("hswd", query=1)
+    one_line(error, "protocol 'hswd' needs train, validation")

@@ -25,10 +25,8 @@ IMAGES = 6000
 def project(tmp_path: Path) -> Project:
     project = copy_project(tmp_path / "project")
     project.edit("study", "drawn")
-    project.edit("dataset", {"name": "shapes", "path": None, "image_size": 32, "on_bad_image": "error"})
-    # More pictures than by default, so that there is time to kill it.
-    file = project.folder / "pipeline" / "datasets" / "shapes.py"
-    file.write_text(file.read_text().replace("PositiveInt = 2000", f"PositiveInt = {IMAGES}"))
+    shapes = {"name": "shapes", "path": None, "images": IMAGES, "seed": 0, "side": 64}
+    project.edit("dataset", {**shapes, "image_size": 32, "on_bad_image": "error"})
     return project
 
 
