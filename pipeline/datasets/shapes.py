@@ -16,14 +16,14 @@ _LABELS, _PICTURES = 0, 1
 # Words of 64 random bits that one picture takes before its noise.
 _WORDS = 32
 # How far a shape's hue is from its kind's own, at most, in turns of the colour circle.
-_HUE = 0.25
+_HUE = 0.15
 
 
 class Shapes(Dataset):
     """One shape of each of a picture's labels, on a noisy ground that fades from one colour to another.
 
     The label is the kind of shape. Its place, size, tilt and brightness say nothing about it; its hue is drawn
-    from half the colour circle, around one that belongs to the kind, which makes a little training go a long way.
+    from a third of the colour circle, around one that belongs to the kind, which makes a little training go a long way.
     Shapes may hide parts of each other.
 
     Picture ``row`` and its labels depend on ``seed``, ``row`` and ``side`` alone, whatever ``images`` is. All

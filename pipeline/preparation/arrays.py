@@ -42,7 +42,7 @@ def write(
     What an interrupted call left in ``target`` is continued where it was of the same dataset and size; otherwise
     it is begun anew. The result is the same bytes either way, and for any number of processes.
 
-    The manifest's ``content_hash`` is the SHA-256 of the SHA-256s of every 256 images, of labels and of ids.
+    The manifest's ``content_hash`` is the SHA-256 of: the SHA-256s of every 256 images, the packed labels, the ids.
 
     Args:
         image_size: S, pixels of the square that every picture becomes (``pictures.square``).
@@ -67,7 +67,8 @@ def write(
         lines = "".join(f"{dataset.ids[row]}\t{reason}\n" for row, reason in sorted(bad.items()))
         (target / "skipped.txt").write_text(lines, encoding="utf-8")
         print(
-            f"warning: {len(bad):,} of {len(dataset.ids):,} pictures were left out; skipped.txt names them and says why"
+            f"warning: {len(bad):,} of {len(dataset.ids):,} pictures were left out; skipped.txt names them and says why",
+            file=sys.stderr,
         )
     manifest = _manifest(dataset, name, image_size, kept)
     manifest["content_hash"] = hashlib.sha256(pixels + labels.tobytes() + ids.encode()).hexdigest()

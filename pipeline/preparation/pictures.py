@@ -39,7 +39,8 @@ def square(picture: Image.Image, size: int) -> Pixels:
     if min(width, height) > 2 * size:
         # A JPEG is decoded at a half, a quarter or an eighth where that is still twice as large as needed.
         picture.draft("RGB", (2 * size * width // min(width, height), 2 * size * height // min(width, height)))
-    rgb = _rgb(ImageOps.exif_transpose(picture))
+    ImageOps.exif_transpose(picture, in_place=True)
+    rgb = _rgb(picture)
     short = min(rgb.size)
     left, top = ((side - short) / 2 for side in rgb.size)
     if short == size:

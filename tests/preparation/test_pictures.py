@@ -135,6 +135,13 @@ def test_transparency_is_dropped_and_the_colour_below_it_kept(mode: str) -> None
     assert np.array_equal(square(saved(picture, "PNG"), 8), expected)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "MPO", "TIFF", "WEBP"])
+def test_the_first_of_several_frames_counts(kind: str) -> None:
+    options: dict[str, Any] = {"MPO": {"quality": 95}, "WEBP": {"lossless": True}}.get(kind, {})
+    frames = [Image.new("RGB", (32, 32), BLUE), Image.new("RGB", (32, 32), WHITE)]
+    middle(square(saved(quarters(32), kind, save_all=True, append_images=frames, **options), 32), COLOURS, 12)
+
+
 def test_one_bit_becomes_black_and_white() -> None:
     bits = np.eye(8, dtype=bool)
     file = saved(Image.fromarray(bits), "PNG")
