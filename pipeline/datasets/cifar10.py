@@ -41,7 +41,7 @@ class Cifar10(Dataset):
 
     def __init__(self, *, path: str | None, download: bool = False) -> None:
         self.class_names = CLASSES
-        if path is not None and download and not (Path(path).expanduser() / FOLDER).is_dir():
+        if path is not None and download and not _is_there(Path(path).expanduser()):
             _download(Path(path).expanduser())
         files = Files(path, WANTED)
         self._pixels: Any = None
@@ -105,6 +105,11 @@ def _batch(files: Files, name: str) -> tuple[Any, list[int], list[str]]:
     except Exception as error:  # a broken pickle raises whatever it likes
         raise UserError(f"{files.root / name}: not one of CIFAR-10's files ({error}); fetch the archive anew") from None
     return pixels, labels, ids
+
+
+def _is_there(path: Path) -> bool:
+    """Whether ``path`` is an archive or holds one of the two forms, whole or not."""
+    return path.is_file() or any((path / name).is_dir() for name in (FOLDER, *PARTS))
 
 
 def _download(folder: Path) -> None:

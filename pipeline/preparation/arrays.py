@@ -67,7 +67,7 @@ def write(
         lines = "".join(f"{dataset.ids[row]}\t{reason}\n" for row, reason in sorted(bad.items()))
         (target / "skipped.txt").write_text(lines, encoding="utf-8")
         print(
-            f"warning: {len(bad):,} of {len(dataset.ids):,} pictures were left out; skipped.txt names them and says why",
+            f"warning: {len(bad):,} of {len(dataset.ids):,} pictures were left out; skipped.txt says which and why",
             file=sys.stderr,
         )
     manifest = _manifest(dataset, name, image_size, kept)

@@ -155,7 +155,14 @@ def test_a_download_without_a_network_is_one_line(
 def test_a_download_into_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file.txt"
     file.write_text("not a folder")
-    refused("cifar10", "couldn't be downloaded", str(file), path=str(file), download=True)
+    refused("cifar10", "neither a folder nor a zip archive", str(file), path=str(file), download=True)
+
+
+def test_nothing_is_downloaded_where_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Class folders, even incomplete ones, are said to be incomplete rather than mixed with the published files."""
+    monkeypatch.setattr("pipeline.datasets.cifar10._download", lambda folder: pytest.fail("a download"))
+    (tmp_path / "train").mkdir()
+    refused("cifar10", "class folders", path=str(tmp_path), download=True)
 
 
 # Class folders.
