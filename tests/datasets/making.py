@@ -7,13 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from PIL import Image
 
-from pipeline import datasets
+from pipeline import datasets, protocols
 from pipeline.datasets import Dataset
-from pipeline.preparation import arrays
+from pipeline.encoding.encode import write_codes
+from pipeline.encoding.network import load
+from pipeline.evaluation import evaluate_cell
+from pipeline.preparation import arrays, splits
 from pipeline.preparation.pictures import square
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell
+from pipeline.runtime.outputs import read_json
+from pipeline.training.cell import train
+from tests.conftest import ROOT
 
 
 def photo(file: Path, seed: int, shape: tuple[int, ...] = (20, 24, 3)) -> None:
@@ -61,7 +70,7 @@ def pixels(dataset: Dataset, size: int = 16) -> Any:
 
 
 def sound(dataset: Dataset, name: str, folder: Path) -> arrays.Prepared:
-    """What every dataset promises: it keeps the contract, survives pickling and comes back from ``arrays``."""
+    """What every dataset promises: it keeps the contract, survives pickling and goes through the whole chain."""
     assert dataset.labels.shape == (len(dataset.ids), len(dataset.class_names))
     assert dataset.labels.dtype == np.uint8
     assert set(np.unique(dataset.labels)) <= {0, 1}
@@ -77,7 +86,30 @@ def sound(dataset: Dataset, name: str, folder: Path) -> arrays.Prepared:
     assert np.array_equal(data.labels, dataset.labels)
     assert list(data.manifest["classes"]) == dataset.class_names
     assert (folder / "ids.txt").read_text().splitlines() == dataset.ids
+    _goes_through_the_chain(data, folder)
     return data
+
+
+def _goes_through_the_chain(data: arrays.Prepared, folder: Path) -> None:
+    """Split, train, encode and evaluate, as the stages do."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["backbone"] |= {"input_size": 16}
+    params["training"] |= {"epochs": 1, "batch_size": 2, "validate_every": 1}
+    cell = Cell("dsdh", "wr", 8, 0)
+    split, trained, codes, measured = (folder / stage for stage in ("split", "train", "codes", "metrics"))
+    for stage in (split, trained, codes, measured):
+        stage.mkdir()
+    labelled = int(data.labels.any(axis=1).sum())
+    numbers = {"query": 1, "validation": 1, "train": labelled - 2}
+    drawn = protocols.create("counts", total=numbers).split(data.labels, 0)
+    splits.write(drawn, split, protocol="counts", seed=0, manifest=data.manifest)
+    drawn = splits.load(split)
+    train(params, cell, data, drawn, trained)
+    device = torch.device("cpu")
+    network = load(params["backbone"], cell.bits, device, trained / "weights.safetensors")
+    write_codes(network, data, drawn, device, codes)
+    evaluate_cell(params["evaluation"], cell, trained, codes, measured)
+    assert 0 <= read_json(measured / "metrics.json")["map"] <= 1
 
 
 def alike(one: Dataset, other: Dataset) -> None:

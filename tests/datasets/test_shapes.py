@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline import datasets
 from pipeline.datasets import Dataset
 from pipeline.datasets.shapes import CLASSES
 from pipeline.runtime.errors import UserError
+from tests.datasets.making import sound
 
 
 def shapes(images: int = 50, **arguments: Any) -> Dataset:
@@ -101,3 +103,7 @@ def test_what_shapes_have_not_is_refused(arguments: dict[str, Any], named: str) 
     with pytest.raises(UserError, match=named) as error:
         datasets.create("shapes", **arguments)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_shapes_go_through_the_chain(tmp_path: Path) -> None:
+    sound(shapes(20), "shapes", tmp_path / "data")
