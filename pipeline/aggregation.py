@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import read_json, write_json
-from pipeline.statistics import compare
+from pipeline.statistics import compare, holm
 
 BASELINE = "original"
 KEYS = ["method", "quantizer", "bits"]
@@ -91,6 +91,7 @@ def result_table(table: pd.DataFrame, metrics: list[str], *, paired: bool) -> pd
 
     A paired test compares the seeds that both have. Where no test is possible, ``<metric>_note`` says why. A cell
     that has no value of a metric (codes whose bits are all dead have no correlation) is left out of it.
+    ``<metric>_p_holm`` is adjusted for all tests of the metric in the table.
     """
     rows = []
     for keys, group in table.groupby(KEYS, sort=False):
@@ -103,13 +104,18 @@ def result_table(table: pd.DataFrame, metrics: list[str], *, paired: bool) -> pd
             row[f"{metric}_std"] = own[metric].std()
             row |= _against(others, own, quantizer, metric, paired)
         rows.append(row)
+    for metric in metrics:
+        adjusted = holm([row[f"{metric}_p_value"] for row in rows])
+        for row, p in zip(rows, adjusted, strict=True):
+            row[f"{metric}_p_holm"] = p
     return pd.DataFrame(rows)
 
 
 def _against(baseline: pd.DataFrame, group: pd.DataFrame, quantizer: str, metric: str, paired: bool) -> dict[str, Any]:
-    empty = {"difference": None, "improvement_percent": None, "p_value": None}
+    names = ("difference", "improvement_percent", "p_value", "low", "high", "effect_size")
+    empty: dict[str, Any] = dict.fromkeys(names)
     if quantizer == BASELINE:
-        found: dict[str, Any] = {**empty, "note": "baseline"}
+        found = {**empty, "note": "baseline"}
     elif group.empty:
         found = {**empty, "note": "no value"}
     elif baseline.empty:
@@ -124,6 +130,9 @@ def _against(baseline: pd.DataFrame, group: pd.DataFrame, quantizer: str, metric
             "difference": result.mean_difference,
             "improvement_percent": result.relative_improvement,
             "p_value": result.p_value,
+            "low": None if result.interval is None else result.interval[0],
+            "high": None if result.interval is None else result.interval[1],
+            "effect_size": result.effect_size,
             "note": result.note,
         }
     return {f"{metric}_{name}": value for name, value in found.items()}

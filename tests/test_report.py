@@ -137,14 +137,18 @@ def _comparison(name: str, own: list[float], base: list[float], quantizer: str) 
     reason = "no cells" if not own else "baseline" if quantizer == "original" else ""
     difference = None if reason else statistics.mean(pairs)
     reason = reason or ("n < 2" if len(pairs) < 2 else "")
-    p = None
+    p = effect = width = None
     if not reason:  # not the t distribution, which a page has no use for, but as small where t is large
         t = statistics.mean(pairs) / (statistics.stdev(pairs) / math.sqrt(len(pairs)))
-        p = (1 + t * t / 4) ** -2
+        p, effect, width = (1 + t * t / 4) ** -2, t / math.sqrt(len(pairs)), 2.8 * statistics.stdev(pairs)
     return {
         f"{name}_improvement_percent": difference and 100 * difference / statistics.mean(base),
         f"{name}_difference": difference,
+        f"{name}_low": width and difference and difference - width,
+        f"{name}_high": width and difference and difference + width,
+        f"{name}_effect_size": effect,
         f"{name}_p_value": p,
+        f"{name}_p_holm": p and min(1.0, 3 * p),
         f"{name}_note": reason,
     }
 
@@ -282,16 +286,19 @@ def test_shown_digits(tables: Path, made: Path) -> None:
                              page(made).shown["results"], strict=True):  # fmt: skip
         assert shown[3] == f"{record['map_mean']:.4f} ± {record['map_std']:.4f}"
         if record["quantizer"] == "original":
-            assert shown[6:9] == ["n/a", "n/a", "n/a baseline"]
+            assert shown[6:] == ["n/a", "n/a", "n/a", "n/a", "n/a baseline", "n/a"]
         else:
-            star = "*" if record["map_p_value"] < level else ""
-            numbers = (f"{record['map_difference']:+.4f}", f"{record['map_improvement_percent']:+.2f}",
-                       f"{record['map_p_value']:#.3g}{star}")  # fmt: skip
-            assert shown[6:9] == [text.replace("-", "−") for text in numbers]
+            stars = ["*" if record[f"map_p_{name}"] < level else "" for name in ("value", "holm")]
+            numbers = (
+                f"{record['map_difference']:+.4f}", f"{record['map_low']:+.4f} to {record['map_high']:+.4f}",
+                f"{record['map_improvement_percent']:+.2f}", f"{record['map_effect_size']:+.1f}",
+                f"{record['map_p_value']:#.3g}{stars[0]}", f"{record['map_p_holm']:#.3g}{stars[1]}",
+            )  # fmt: skip
+            assert shown[6:] == [text.replace("-", "−") for text in numbers]
 
 
 def test_both_kinds_of_p_occur_in_the_fixture(made: Path) -> None:
-    shown = [row[8] for row in page(made).shown["results"]]
+    shown = [row[10] for row in page(made).shown["results"]]
     assert any(p.endswith("*") for p in shown) and any(p[-1].isdigit() for p in shown)
 
 
@@ -373,9 +380,9 @@ def test_two_writes_give_the_same_bytes(tables: Path, made: Path, tmp_path: Path
 def test_missing_numbers_say_why(gappy: Path) -> None:
     shown = page(gappy).shown["results"]
     row = {(line[0], line[1], line[2]): line for line in shown}
-    assert row["dsdh", "swd", "16"][3:9] == ["n/a no cells", "n/a", "0", "n/a", "n/a", "n/a no cells"]
+    assert row["dsdh", "swd", "16"][3:] == ["n/a no cells", "n/a", "0", *["n/a"] * 4, "n/a no cells", "n/a"]
     single = row["dsdh", "wr", "16"]
-    assert single[3].endswith("± n/a") and single[5] == "1" and single[8] == "n/a n < 2"
+    assert single[3].endswith("± n/a") and single[5] == "1" and single[10] == "n/a n < 2"
     assert single[6][0] in "+−"
     html = (gappy / "index.html").read_text(encoding="utf-8")
     assert 'title="no standard deviation from n = 1"' in html
@@ -508,13 +515,13 @@ def test_headings_sort(made: Path, chromium: str, tmp_path: Path) -> None:
     html = (made / "index.html").read_text(encoding="utf-8")
     html = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", html)  # it forbids any other script
     click = "document.querySelectorAll('#{} thead button')[{}].click();"
-    clicks = click.format("results", 3) + 2 * click.format("metrics", 6) + 3 * click.format("cells", 4)
+    clicks = click.format("results", 3) + 2 * click.format("metrics", 7) + 3 * click.format("cells", 4)
     html = html.replace("</body>", f"<script>{clicks}</script></body>")
     (tmp_path / "index.html").write_text(html, encoding="utf-8")
     dom, before = Page(browse(chromium, tmp_path, tmp_path, "--dump-dom")), Page(html)
     means = [float(row["map_mean"]) for row in dom.tables["results"]]
     assert means == sorted(means) and means != [float(row["map_mean"]) for row in before.tables["results"]]
-    percents = [row[6] for row in dom.shown["metrics"]]
+    percents = [row[7] for row in dom.shown["metrics"]]
     numbers = [float(text.replace("−", "-")) for text in percents[:12]]
     assert numbers == sorted(numbers, reverse=True) and percents[12:] == ["n/a"] * 4
     assert dom.tables["cells"] == before.tables["cells"]

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from pipeline.aggregation import result_table
-from pipeline.statistics import compare
+from pipeline.statistics import average_improvement, compare, holm
+from tests.conftest import ROOT
 
 BASELINE = [0.710, 0.722, 0.698, 0.731, 0.715]
 VARIANT = [0.731, 0.735, 0.719, 0.730, 0.741]
@@ -222,3 +223,59 @@ def test_table_keeps_the_order_of_the_grid() -> None:
     table = result_table(frame(*rows), ["map"], paired=True)
     assert table["quantizer"].tolist() == ["wr", "original", "wr"]
     assert table["method"].tolist() == ["dsdh", "dsdh", "csq"]
+
+
+# Intervals, sizes of effects, several tests at once, averages over code lengths.
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_interval_is_the_tests_own(paired: bool) -> None:
+    """The 95% interval ends at 0 where p is 0.05: shifting one side by either end makes it so."""
+    result = compare(BASELINE, VARIANT, paired=paired)
+    assert result.interval is not None
+    low, high = result.interval
+    assert low < result.mean_difference < high
+    for end in (low, high):
+        moved = compare(BASELINE, [value - end for value in VARIANT], paired=paired)
+        assert moved.p_value == pytest.approx(0.05, abs=1e-9)
+
+
+def test_the_effect_is_in_standard_deviations() -> None:
+    differences = np.subtract(VARIANT, BASELINE)
+    assert compare(BASELINE, VARIANT).effect_size == pytest.approx(differences.mean() / differences.std(ddof=1))
+    pooled = math.sqrt((np.var(BASELINE, ddof=1) + np.var(VARIANT, ddof=1)) / 2)
+    assert compare(BASELINE, VARIANT, paired=False).effect_size == pytest.approx(differences.mean() / pooled)
+
+
+def test_without_a_test_there_is_neither_interval_nor_effect() -> None:
+    for baseline, variant in (([0.5], [0.6]), ([0.5, 0.6], [0.6, 0.7])):
+        result = compare(baseline, variant)
+        assert (result.interval, result.effect_size) == (None, None) and result.note
+
+
+def test_holm_is_the_textbooks() -> None:
+    # 4 tests: 4 x 0.01, 3 x 0.02, then 2 x 0.03 and 1 x 0.04, none below the one before.
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([None, 0.02, None]) == [None, 0.02, None]
+    assert holm([]) == []
+
+
+def test_average_improvements_are_the_published_ones() -> None:
+    published = pd.read_csv(ROOT / "published" / "results.csv")
+    table = published[published["table"] == "wr-table1"]
+    printed = pd.read_csv(ROOT / "published" / "wr-table1-average-improvement.csv")
+    assert len(printed) == 12
+    for row in printed.itertuples():
+        cells = table[(table["method"] == row.method) & (table["dataset"] == row.dataset)]
+        sides = [cells[cells["quantizer"] == q].sort_values("bits")["value"].tolist() for q in ("original", "wr")]
+        improvement = average_improvement(*sides)
+        assert improvement is not None
+        assert round(improvement, 2) == row.average_improvement_percent
+
+
+def test_average_improvement_wants_as_many_on_both_sides() -> None:
+    for wrong in (([], []), ([0.5], [0.5, 0.6])):
+        with pytest.raises(ValueError, match="one number a code length"):
+            average_improvement(*wrong)
+    assert average_improvement([0.0], [0.5]) is None

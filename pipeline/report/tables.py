@@ -83,7 +83,7 @@ def build(source: Source) -> list[Table]:
 
 
 def results(source: Source) -> Table:
-    """One row per (method, quantizer, bits): mAP, compared with the baseline, and further metrics."""
+    """One row per (method, quantizer, bits): mAP, compared with the baseline."""
     bounded = set(TIE_BOUNDS) <= set(measured(source.results))
     columns = [
         Column("method", numeric=False),
@@ -93,7 +93,6 @@ def results(source: Source) -> Table:
         *([Column("tie bounds", hint="the same with relevant images last, and first, among tied ones")] * bounded),
         Column("n", hint="seeds in the mean"),
         *_comparison_columns(source),
-        *(Column(name, hint="mean ± standard deviation over seeds") for name in source.metrics),
     ]
     rows = [
         [
@@ -102,7 +101,6 @@ def results(source: Source) -> Table:
             *([_bounds(row)] * bounded),
             _whole(row, "n"),
             *_comparison(row, "map", source),
-            *(_mean(row, name) for name in source.metrics),
         ]
         for row in _records(source.results)
     ]
@@ -310,33 +308,51 @@ def _star_caption(source: Source) -> list[str]:
 def _comparison_columns(source: Source) -> list[Column]:
     return [
         Column(f"Δ {BASELINE}", hint=f"difference to {BASELINE}, same method and bits"),
+        Column("95% interval", hint="of the difference, from the test's t distribution"),
         Column("improv. %", hint=f"relative improvement over {BASELINE}, percent"),
+        Column("effect", hint="the difference in standard deviations (paired: of the differences)"),
         Column("p-value", hint=str(source.about.get("test", "p-value"))),
+        Column("p (Holm)", hint="adjusted for all tests of the metric in this table"),
     ]
 
 
 def _comparison(row: dict[str, str], metric: str, source: Source) -> list[Value]:
-    """Difference, improvement and p; the reason for a missing one is spelled out beside p."""
-    note = row.get(f"{metric}_note", "")
-    values = []
-    for suffix, digits in (("difference", 4), ("improvement_percent", 2)):
+    """What ``_comparison_columns`` announces; the reason for a missing test is spelled out beside p."""
+    note = row.get(f"{metric}_note", "") or "no value"
+
+    def signed(suffix: str, digits: int) -> Value:
         column = f"{metric}_{suffix}"
         value = number(row.get(column, ""))
-        if value is None:
-            values.append(Value("n/a", "", column, reason=note or "no value"))
-        else:
-            values.append(Value(_signed(value, digits), row[column], column))
-    column = f"{metric}_p_value"
-    p = number(row.get(column, ""))
-    if p is None:
-        return [*values, Value("n/a", "", column, reason=note or "no value", note=note or "no value")]
-    level = source.about.get("significance")
-    return [*values, Value(f"{p:#.3g}", row[column], column, note=note, star=level is not None and p < level)]
+        return Value("n/a", "", column, reason=note) if value is None else _as(_signed(value, digits), row, column)
+
+    def chance(suffix: str, remark: str) -> Value:
+        column = f"{metric}_{suffix}"
+        p, level = number(row.get(column, "")), source.about.get("significance")
+        if p is None:
+            return Value("n/a", "", column, reason=note, note=remark)
+        return replace(_as(f"{p:#.3g}", row, column), star=level is not None and p < level)
+
+    low, high = signed("low", 4), signed("high", 4)
+    interval = replace(low, text=f"{low.text} to {high.text}") if low.data else low
+    return [
+        signed("difference", 4),
+        interval,
+        signed("improvement_percent", 2),
+        signed("effect_size", 1),
+        chance("p_value", note),
+        chance("p_holm", ""),
+    ]
+
+
+def _as(text: str, row: dict[str, str], column: str) -> Value:
+    return Value(text, row[column], column)
 
 
 def _test_caption(source: Source) -> list[str]:
     test, level = source.about.get("test"), source.about.get("significance")
-    compared = f"Δ, improvement and p compare with quantizer {BASELINE} of the same method and code length"
+    compared = (
+        f"Δ, its 95% interval, improvement, effect and p compare with quantizer {BASELINE} of the same method and bits"
+    )
     star = "" if level is None else f"; * marks p < {level}"
     return [compared + (f"; p: {test}" if test else "") + star + "."]
 
