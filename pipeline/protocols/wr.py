@@ -11,9 +11,8 @@ NUMBERS: dict[Part, int] = {"query": 100, "validation": 100, "train": 500}
 class WR(Protocol):
     """Section 5.1 of the WR paper (Zhang et al., IJCAI 2022), for CIFAR-10 and NUS-WIDE (21 concepts).
 
-    "We randomly sample 100 images per class to form the testing set, with the remaining images used as the
-    database, then randomly sample 100 images and 500 images per class from the database to act as the
-    validation set and training set": both stay in the database.
+    Of each class 100 images are the queries and all others the database; 100 for validation and 500 to train on
+    are drawn from the database and stay in it.
 
     The paper doesn't say how an image of several concepts counts. Here it is drawn once, for one of them, so
     the 21 concepts of NUS-WIDE make 2,100 query, 2,100 validation and 10,500 train images.
