@@ -37,7 +37,7 @@ cells: $(VENV)/.repro ## after adding a method: write its cells/<method>/, name 
 	@python -m cells.generate
 
 clean: ## remove .venv and caches; results and the DVC cache stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
