@@ -109,6 +109,16 @@ def made(
     return Made(method, first, labels, later, labels[indices], indices)
 
 
+def a_lone_image_costs_nothing(kind: type[Method]) -> None:
+    """Where images of a batch are compared with each other alone: no loss and no gradient."""
+    method, _, _, u, labels, indices = made(kind, batch=1)
+    u.requires_grad_()
+    loss = method.similarity_loss(u, labels, indices)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0
+    assert u.grad is not None and not u.grad.any()
+
+
 # Scalars, so that an equation can be written as the paper has it.
 
 
@@ -140,13 +150,7 @@ def transport_cost(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     return float(cost[linear_sum_assignment(cost)].mean())
 
 
-# What a user is told.
-
-
-def one_line(message: str, *parts: str) -> None:
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message
+# What a registered class asks for and promises.
 
 
 def hyperparameters(kind: type[nn.Module]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.outputs import read_json
+from tests.messages import one_line
 
 CPU = torch.device("cpu")
 CNN = {"name": "cnn", "weights": "none", "input_size": 8}
@@ -39,13 +40,6 @@ def pixels(n: int = 20, size: int = 8) -> Tensor:
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
-    message = str(error.value)
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message
 
 
 @pytest.fixture

@@ -16,17 +16,11 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Layout
 from pipeline.runtime.outputs import read_json, whole_folder, write_json
 from pipeline.runtime.registry import Registry
+from tests.messages import one_line
 
 Labels = npt.NDArray[np.uint8]
 
 PER_CLASS = {"query": 30, "validation": 20, "train": 50}
-
-
-def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
-    message = str(error.value)
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message
 
 
 # The digits and the counts protocol.

@@ -15,6 +15,7 @@ from pipeline.preparation.splits import Split
 from pipeline.protocols._sampling import permutation
 from pipeline.runtime.errors import UserError
 from tests.conftest import ROOT
+from tests.messages import one_line
 
 Labels = npt.NDArray[np.uint8]
 
@@ -49,13 +50,6 @@ def sizes(case: str) -> tuple[int, int]:
 def drawn_by(case: str, labels: Labels, seed: int) -> Split:
     name, numbers, _, _ = CASES[case]
     return protocols.create(name, **numbers).split(labels, seed)
-
-
-def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
-    message = str(error.value)
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message
 
 
 def by_loops(case: str, labels: Labels, seed: int) -> dict[str, list[int]] | str:

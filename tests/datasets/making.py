@@ -23,6 +23,7 @@ from pipeline.runtime.layout import Cell
 from pipeline.runtime.outputs import read_json
 from pipeline.training.cell import train
 from tests.conftest import ROOT
+from tests.messages import one_line
 
 
 def photo(file: Path, seed: int, shape: tuple[int, ...] = (20, 24, 3)) -> None:
@@ -43,14 +44,6 @@ def zipped(folder: Path, archive: Path) -> Path:
         for file in sorted(folder.rglob("*")):
             target.write(file, file.relative_to(folder).as_posix())
     return archive
-
-
-def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
-    """The error's message is a single line and says all of this."""
-    message = str(error.value)
-    assert len(message.splitlines()) == 1, message
-    for part in parts:
-        assert part in message, message
 
 
 def refused(name: str, *parts: str, **arguments: Any) -> None:

@@ -29,12 +29,12 @@ from tests.losses import (
     create,
     hyperparameters,
     is_tested,
-    one_line,
     outputs,
     seeded,
     started,
     wrong_values,
 )
+from tests.messages import one_line
 
 every_method = pytest.mark.parametrize("name", methods.names())
 both_precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -182,13 +182,13 @@ def test_wrong_shapes_are_refused(name: str, case: str) -> None:
     u, labels, indices = (torch.zeros(shape, device="meta") for shape in shapes)
     with pytest.raises(UserError) as error:
         losses(create(name, ONE_EACH), quantizers.create("none"), "none", (u, labels, indices.long()), seeded())
-    one_line(str(error.value), message)
+    one_line(error, message)
 
 
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(UserError) as error:
         create("dsdhh", ONE_EACH)
-    one_line(str(error.value), "'dsdhh'", "did you mean 'dsdh'?", *methods.names())
+    one_line(error, "'dsdhh'", "did you mean 'dsdh'?", *methods.names())
     with pytest.raises(UserError, match="unknown method 'adsg'"):
         methods.training_part("adsg")
 
@@ -202,7 +202,7 @@ def own_hyperparameters(name: str) -> dict[str, Any]:
 def test_an_unknown_hyperparameter_is_refused(name: str) -> None:
     with pytest.raises(UserError) as error:
         create(name, ONE_EACH, zebra=1.0)
-    one_line(str(error.value), repr(name), "'zebra'", *own_hyperparameters(name))
+    one_line(error, repr(name), "'zebra'", *own_hyperparameters(name))
 
 
 @every_method
@@ -211,7 +211,7 @@ def test_hyperparameters_out_of_range_are_refused(name: str) -> None:
         for value in wrong_values(annotation):
             with pytest.raises(UserError) as error:
                 create(name, ONE_EACH, **{key: value})
-            one_line(str(error.value), repr(name), key, repr(value))
+            one_line(error, repr(name), key, repr(value))
 
 
 # Learning.

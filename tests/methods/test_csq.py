@@ -12,7 +12,8 @@ from pipeline import methods
 from pipeline.methods import csq
 from pipeline.methods.csq import CSQ, hash_centers
 from pipeline.runtime.errors import UserError
-from tests.losses import one_line, outputs
+from tests.losses import outputs
+from tests.messages import one_line
 
 
 def make(classes: int, bits: int, **hyperparameters: Any) -> CSQ:
@@ -129,4 +130,4 @@ def test_center_seed_chooses_the_sampled_centers() -> None:
 def test_codes_too_short_for_the_classes_are_refused(classes: int, bits: int) -> None:
     with pytest.raises(UserError) as error:
         methods.create("csq", code_length=bits, num_classes=classes, num_train=8)
-    one_line(str(error.value), "csq", f"{classes} distinct centers", f"{bits} bits")
+    one_line(error, "csq", f"{classes} distinct centers", f"{bits} bits")

@@ -4,21 +4,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from pipeline.datasets import Dataset
 from pipeline.datasets._files import Files
 from pipeline.datasets._folder import PictureFiles
 from pipeline.preparation import arrays
-from pipeline.runtime.errors import UserError
-
-
-def one_line(error: pytest.ExceptionInfo[UserError], *parts: str) -> None:
-    message = str(error.value)
-    assert len(message.splitlines()) == 1
-    for part in parts:
-        assert part in message
 
 
 class Made(Dataset):

@@ -9,7 +9,8 @@ import pytest
 from pipeline.codes import pack_labels
 from pipeline.preparation.decoding import CHUNK
 from pipeline.runtime.errors import UserError
-from tests.preparation.helpers import Made, contents, one_line, prepared
+from tests.messages import one_line
+from tests.preparation.helpers import Made, contents, prepared
 
 
 def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:

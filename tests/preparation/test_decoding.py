@@ -25,7 +25,8 @@ from pipeline.datasets._folder import PictureFiles
 from pipeline.preparation import arrays, decoding
 from pipeline.preparation.decoding import CHUNK
 from pipeline.runtime.errors import UserError
-from tests.preparation.helpers import Made, contents, folder_of, one_line, prepared
+from tests.messages import one_line
+from tests.preparation.helpers import Made, contents, folder_of, prepared
 from tests.preparation.test_pictures import HUGE, chunk
 
 MANY = 4 * CHUNK + 100  # enough for several processes
@@ -173,16 +174,21 @@ def zeros_after_a_power_cut(folder: Path) -> None:
     journal.write_bytes(journal.read_bytes()[:-20] + b"\0\0\xff\n[]\n{}\n3")
 
 
-@pytest.mark.parametrize("harm", [damage_pixels, cut_line, zeros_after_a_power_cut])
-def test_damage_costs_the_damaged_chunk_alone(
-    tmp_path: Path, expected: dict[str, bytes], harm: Callable[[Path], None]
-) -> None:
-    dataset = Made(MANY, log=tmp_path / "log")
-    folder = tmp_path / "data"
+def harmed(root: Path, harm: Callable[[Path], None]) -> tuple[Made, Path]:
+    """A dataset whose first two chunks are done, and the folder of them with something wrong in it."""
+    dataset, folder = Made(MANY, log=root / "log"), root / "data"
     folder.mkdir()
     cut(dataset, folder, 2)
     harm(folder)
     dataset.decoded()
+    return dataset, folder
+
+
+@pytest.mark.parametrize("harm", [damage_pixels, cut_line, zeros_after_a_power_cut])
+def test_damage_costs_the_damaged_chunk_alone(
+    tmp_path: Path, expected: dict[str, bytes], harm: Callable[[Path], None]
+) -> None:
+    dataset, folder = harmed(tmp_path, harm)
     cut(dataset, folder, 1)
     assert dataset.decoded() == list(range(CHUNK, 2 * CHUNK))
     # What the second call noted after the damage counts as well.
@@ -216,12 +222,7 @@ def empty_journal(folder: Path) -> None:
 def test_what_cannot_be_continued_is_begun_anew(
     tmp_path: Path, expected: dict[str, bytes], harm: Callable[[Path], None]
 ) -> None:
-    dataset = Made(MANY, log=tmp_path / "log")
-    folder = tmp_path / "data"
-    folder.mkdir()
-    cut(dataset, folder, 2)
-    harm(folder)
-    dataset.decoded()
+    dataset, folder = harmed(tmp_path, harm)
     write(dataset, folder, processes=1)
     assert dataset.decoded() == list(range(MANY))
     assert contents(folder) == expected

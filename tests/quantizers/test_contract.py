@@ -8,7 +8,8 @@ import torch
 
 from pipeline import quantizers
 from pipeline.runtime.errors import UserError
-from tests.losses import hyperparameters, is_tested, one_line, outputs, seeded, signs, wrong_values
+from tests.losses import hyperparameters, is_tested, outputs, seeded, signs, wrong_values
+from tests.messages import one_line
 
 every_quantizer = pytest.mark.parametrize("name", quantizers.names())
 drawing = pytest.mark.parametrize("name", ["wr", "swd", "hswd", "ot"])
@@ -51,20 +52,20 @@ def test_outputs_that_are_no_batch_of_codes_are_refused(name: str) -> None:
     for shape in ((8,), (2, 3, 8), ()):
         with pytest.raises(UserError) as error:
             quantizers.create(name)(torch.zeros(shape), generator=seeded())
-        one_line(str(error.value), f"u must be (b, K), found shape {shape}")
+        one_line(error, f"u must be (b, K), found shape {shape}")
 
 
 def test_an_unknown_quantizer_is_refused() -> None:
     with pytest.raises(UserError) as error:
         quantizers.create("hswdd")
-    one_line(str(error.value), "'hswdd'", "did you mean 'hswd'?", *quantizers.names())
+    one_line(error, "'hswdd'", "did you mean 'hswd'?", *quantizers.names())
 
 
 @every_quantizer
 def test_an_unknown_hyperparameter_is_refused(name: str) -> None:
     with pytest.raises(UserError) as error:
         quantizers.create(name, wieght=0.1)
-    one_line(str(error.value), repr(name), "'wieght'", *hyperparameters(type(quantizers.create(name))))
+    one_line(error, repr(name), "'wieght'", *hyperparameters(type(quantizers.create(name))))
 
 
 @every_quantizer
@@ -73,7 +74,7 @@ def test_hyperparameters_out_of_range_are_refused(name: str) -> None:
         for value in wrong_values(annotation):
             with pytest.raises(UserError) as error:
                 quantizers.create(name, **{key: value})
-            one_line(str(error.value), repr(name), key, repr(value))
+            one_line(error, repr(name), key, repr(value))
 
 
 @pytest.mark.parametrize("name", ["ot", "cb"])
@@ -125,14 +126,14 @@ def test_targets_of_another_shape_are_refused(name: str) -> None:
     for shape in ((4, 9), (5, 8), (8,), (1, 8)):
         with pytest.raises(UserError) as error:
             quantizers.create(name)(torch.zeros(4, 8), targets=torch.ones(shape))
-        one_line(str(error.value), f"targets must be (4, 8) like u, found {shape}")
+        one_line(error, f"targets must be (4, 8) like u, found {shape}")
 
 
 @drawing
 def test_neither_targets_nor_generator_is_refused(name: str) -> None:
     with pytest.raises(UserError) as error:
         quantizers.create(name)(torch.zeros(4, 8))
-    one_line(str(error.value), "give targets, or a torch.Generator")
+    one_line(error, "give targets, or a torch.Generator")
 
 
 # Distances between two samples.
