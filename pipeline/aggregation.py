@@ -12,6 +12,7 @@ from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import read_json, write_json
 from pipeline.statistics import compare, holm
 
+#: The quantizer that the others of the same method and code length are compared with.
 BASELINE = "original"
 KEYS = ["method", "quantizer", "bits"]
 #: What ``evaluate`` measures on codes apart from retrieval, in the order of the table.

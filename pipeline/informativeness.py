@@ -126,10 +126,11 @@ class _Critic(nn.Module):
         super().__init__()
         for name, values in (("x", x), ("y", y)):
             part = values[train].float()
-            self.register_buffer(f"{name}_mean", part.mean(dim=0))
+            mean = part.mean(dim=0)
+            self.register_buffer(f"{name}_mean", mean)
             # One scale for all columns: a pixel that hardly varies among the training images would have a tiny
             # one of its own, and a held-out image that differs there an input of thousands.
-            self.register_buffer(f"{name}_std", (part - part.mean(dim=0)).square().mean().sqrt().clamp(min=1e-6))
+            self.register_buffer(f"{name}_std", (part - mean).square().mean().sqrt().clamp(min=1e-6))
         sizes = [x.shape[1] + y.shape[1], hidden, hidden, 1]
         layers: list[nn.Module] = []
         for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):

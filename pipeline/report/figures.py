@@ -14,7 +14,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.report.source import BASELINE, Source
+from pipeline.aggregation import BASELINE
+from pipeline.report.source import Source
 
 WIDTH = 10.0
 NO_LOSS = ("validation_map", "learning_rate")

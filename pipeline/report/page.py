@@ -8,8 +8,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipeline.aggregation import BASELINE
 from pipeline.report import figures
-from pipeline.report.source import BASELINE, Source, read
+from pipeline.report.source import Source, read
 from pipeline.report.tables import Table, build, markdown, plain
 
 HERE = Path(__file__).parent

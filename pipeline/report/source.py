@@ -8,12 +8,9 @@ from typing import Any
 
 import pandas
 
+from pipeline.aggregation import KEYS, TIE_BOUNDS
 from pipeline.runtime.errors import UserError
 
-BASELINE = "original"
-"""The quantizer that the others of the same method and code length are compared with."""
-
-KEYS = ("method", "quantizer", "bits")
 COLUMNS = {
     "results.csv": (
         *KEYS, "n", "map_mean", "map_std",
@@ -24,7 +21,6 @@ COLUMNS = {
     "balance.csv": (*KEYS, "n"),
     "curves.csv": (*KEYS, "by", "at", "precision_mean", "recall_mean"),
 }  # fmt: skip
-TIE_BOUNDS = ("map_pessimistic", "map_optimistic")
 AGAIN = "Run the aggregate stage again."
 ABOUT = ("study", "dataset", "selection", "ties")
 

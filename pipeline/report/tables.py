@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas
 
-from pipeline.report.source import BASELINE, TIE_BOUNDS, Source, measured, number
+from pipeline.aggregation import BASELINE, TIE_BOUNDS
+from pipeline.report.source import Source, measured, number
 
 TEXTS = ("method", "quantizer", "selection", "device", "torch")
 WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
