@@ -21,6 +21,15 @@ COLUMNS = {
     "balance.csv": (*KEYS, "n"),
     "curves.csv": (*KEYS, "by", "at", "precision_mean", "recall_mean"),
 }  # fmt: skip
+#: What only some studies measure, by file; a file that isn't there wasn't asked for.
+OPTIONAL = {
+    "informativeness.csv": (*KEYS, "n"),
+    "tuning.csv": (*KEYS, "trial", "setting", "n", "validation_map_mean", "validation_map_std", "chosen"),
+    "timing.csv": (*KEYS, "batch_size", "epochs", "seconds_median", "seconds_std", "overhead_percent"),
+    "batch_size.csv": (*KEYS, "batch_size", "n", "validation_map_mean", "validation_map_std"),
+    "tsne.csv": ("of", *KEYS, "seed", "label", "x", "y"),
+    "gallery.csv": (*KEYS, "seed", "row", "query", "rank", "image", "distance", "relevant"),
+}
 AGAIN = "Run the aggregate stage again."
 ABOUT = ("study", "dataset", "selection", "ties")
 
@@ -35,8 +44,15 @@ class Source:
     history: pandas.DataFrame
     balance: pandas.DataFrame
     curves: pandas.DataFrame
+    # None where the study didn't ask for it:
     informativeness: pandas.DataFrame | None = None
-    """None where the study didn't measure it."""
+    tuning: pandas.DataFrame | None = None
+    timing: pandas.DataFrame | None = None
+    batch_size: pandas.DataFrame | None = None
+    tsne: pandas.DataFrame | None = None
+    gallery: pandas.DataFrame | None = None
+    folder: Path = Path()
+    """Where the files are; ``gallery/<cell>.png`` beside ``gallery.csv``."""
 
     @property
     def methods(self) -> list[str]:
@@ -93,7 +109,7 @@ def read(folder: Path) -> Source:
     """Read the files of the aggregate stage.
 
     Args:
-        folder: holds ``about.json`` and the CSV files of ``COLUMNS``; ``informativeness.csv`` where it was measured.
+        folder: holds ``about.json``, the CSV files of ``COLUMNS``, and those of ``OPTIONAL`` that the study asked for.
 
     Raises:
         UserError: a file is missing or unreadable, or lacks a key, a column or (results) its rows.
@@ -102,12 +118,9 @@ def read(folder: Path) -> Source:
     tables = {name: _read_csv(folder / name, columns) for name, columns in COLUMNS.items()}
     if tables["results.csv"].empty:
         raise UserError(f"{folder / 'results.csv'} has no rows: nothing to report. {AGAIN}")
-    extra = folder / "informativeness.csv"
-    return Source(
-        about,
-        **{name.removesuffix(".csv"): table for name, table in tables.items()},
-        informativeness=_read_csv(extra, (*KEYS, "n")) if extra.exists() else None,
-    )
+    asked = {name: columns for name, columns in OPTIONAL.items() if (folder / name).exists()}
+    tables |= {name: _read_csv(folder / name, columns) for name, columns in asked.items()}
+    return Source(about, **{name.removesuffix(".csv"): table for name, table in tables.items()}, folder=folder)
 
 
 def _text(path: Path) -> str:
@@ -140,7 +153,8 @@ def _read_csv(path: Path, required: tuple[str, ...]) -> pandas.DataFrame:
     if missing:
         raise UserError(f"{path} lacks the column {', '.join(missing)}. {AGAIN}")
     for column in {"bits", "seed", "epoch"} & set(required):
-        wrong = [text for text in table[column] if number(text) is None]
+        # images and features, which t-SNE shows beside codes, have no bits
+        wrong = [text for text in table[column] if number(text) is None and (text or "of" not in required)]
         if wrong:
             raise UserError(f"{path}: {column} must be a number, not {wrong[0]!r}. {AGAIN}")
     return table
