@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pipeline.aggregation import aggregate
-from pipeline.runtime.entry import study_stage
+from pipeline.aggregation.study import aggregate
+from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
@@ -14,4 +14,4 @@ def main(params: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    study_stage(main)
+    stage(main)

@@ -17,4 +17,4 @@ def main(params: dict[str, Any], cell: Cell, part: str) -> None:
 
 
 if __name__ == "__main__":
-    cell_stage(main, "part")
+    cell_stage(main, part=str)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline import datasets
 from pipeline.preparation import arrays
-from pipeline.runtime.entry import study_stage
+from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
@@ -17,4 +17,4 @@ def main(params: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    study_stage(main)
+    stage(main)

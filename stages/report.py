@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline import report, tracking
-from pipeline.runtime.entry import study_stage
+from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
@@ -15,4 +15,4 @@ def main(params: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    study_stage(main)
+    stage(main)

@@ -7,6 +7,7 @@ from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
 from pipeline.training.live import live
+from pipeline.training.setting import chosen
 
 
 def main(params: dict[str, Any], cell: Cell) -> None:
@@ -16,7 +17,7 @@ def main(params: dict[str, Any], cell: Cell) -> None:
         live(cell, layout.aside(layout.train(cell)) / "history.csv"),
         layout.whole(layout.train(cell)) as target,
     ):
-        train(params, cell, data, split, target)
+        train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import yaml
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("cells", "pipeline", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
+COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -164,10 +164,15 @@ elif stage == "split":
 elif stage == "code":
     listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"code-{cell}"]["deps"]
     put(root / "code" / cell, of(*map(Path, listed)))
+elif stage == "tune":
+    method, quantizer, bits = arguments[1::2]
+    tried = (params["candidates"][quantizer], params["methods"][method]) if params["tune"] else ()
+    put(root / "tuning" / cell, of(cell, params["tune"], *tried))
 elif stage == "train":
     method, quantizer, bits, seed = arguments[1::2]
     put(root / "train" / cell, of(cell, params["training"], params["methods"][method], params["quantizers"][quantizer],
-        Path("pipeline/methods", method + ".py").read_text(), root / "splits" / seed, root / "code" / "train"))
+        Path("pipeline/methods", method + ".py").read_text(), root / "splits" / seed, root / "code" / "train",
+        root / "tuning" / f"{method}-{quantizer}-{bits}"))
 elif stage == "encode":
     put(root / "codes" / cell, of(root / "train" / cell, root / "code" / "encode"))
 elif stage == "evaluate":
@@ -175,6 +180,11 @@ elif stage == "evaluate":
 elif stage == "informativeness":
     name, part = "-".join(arguments[1:8:2]), arguments[9]
     put(root / "metrics" / f"{name}.informativeness-{part}", of(root / "codes" / name, params["informativeness"]))
+elif stage in ("timing", "batch_size", "visualize", "visualize_inputs"):
+    values = arguments[1::2]
+    name = {"timing": "{}.timing-{}", "batch_size": "{}-{}-{}.batch-{}-{}", "visualize": "{}-{}-{}-{}.visualize",
+            "visualize_inputs": "inputs.visualize-{}"}[stage]
+    put(root / "metrics" / name.format(*values), of(stage, *values))
 elif stage == "aggregate":
     put(root / "tables", of(root / "metrics", params["grid"], params["statistics"]), "metrics.json")
 elif stage == "report":

@@ -21,7 +21,8 @@ def kinds(stages: list[str]) -> Counter[str]:
 
 CELLS = 8
 WHOLE = {
-    "prepare": 1, "split": 2, "code-train": 1, "code-encode": 1, "code-evaluate": 1, "code-informativeness": 1,
+    "prepare": 1, "split": 2, "tune": 4, "code-tune": 1, "code-train": 1,
+    "code-encode": 1, "code-evaluate": 1, "code-informativeness": 1,
     "train": CELLS, "encode": CELLS, "evaluate": CELLS, "aggregate": 1, "report": 1,
 }  # fmt: skip
 
@@ -42,7 +43,7 @@ def test_what_reruns_after_each_edit(quick: Project) -> None:
 
     quick.edit("quantizers.wr.weight", 0.5)
     ran = quick.repro()
-    assert kinds(ran) == {"train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
+    assert kinds(ran) == {"tune": 2, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
     assert all("-wr-" in stage for stage in ran if "@" in stage)
 
     quick.append("pipeline/report/page.py", "\n# changed\n")
@@ -50,7 +51,7 @@ def test_what_reruns_after_each_edit(quick: Project) -> None:
 
     quick.append("pipeline/methods/dsdh.py", "\n# changed\n")
     ran = quick.repro()
-    assert kinds(ran) == {"train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
+    assert kinds(ran) == {"tune": 2, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
     assert all("@dsdh-" in stage for stage in ran if "@" in stage)
 
     quick.append("pipeline/quantizers/wr.py", "\n# changed\n")
@@ -60,7 +61,7 @@ def test_what_reruns_after_each_edit(quick: Project) -> None:
 
     quick.append("pipeline/training/loop.py", "\n# changed\n")
     assert kinds(quick.repro()) == {
-        "code-train": 1, "train": 8, "encode": 8, "evaluate": 8, "aggregate": 1, "report": 1,
+        "code-tune": 1, "tune": 4, "code-train": 1, "train": 8, "encode": 8, "evaluate": 8, "aggregate": 1, "report": 1,
     }  # fmt: skip
 
     quick.edit("evaluation.top_k", 100)
@@ -70,6 +71,27 @@ def test_what_reruns_after_each_edit(quick: Project) -> None:
     assert kinds(quick.repro()) == {"informativeness": 8, "aggregate": 1, "report": 1}, "and no training"
     quick.edit("informativeness.of", [])
     assert set(kinds(quick.repro())) <= {"aggregate", "report"}
+
+    quick.edit("tune", {"seeds": [100]})
+    assert kinds(quick.repro()) == {
+        "tune": 4, "train": 8, "encode": 8, "evaluate": 8, "aggregate": 1, "report": 1,
+    }  # fmt: skip
+    quick.edit("candidates.wr.weight", [0.1, 0.2])
+    ran = quick.repro()
+    assert kinds(ran)["tune"] == 2, "wr's alone"
+    assert all("-wr-" in stage for stage in ran if "@" in stage)
+
+    asked = {
+        "timing": {"methods": ["dsdh"], "batch_sizes": [16, 32]},
+        "batch_size": {"methods": ["csq"], "values": [16]},
+    }
+    asked["visualize"] = {"methods": ["csq"], "quantizers": ["wr"], "bits": [16], "seeds": [0]}
+    for section, values in asked.items():
+        for key, value in values.items():
+            quick.edit(f"{section}.{key}", value)
+    assert kinds(quick.repro()) == {
+        "timing": 2, "batch-size": 2, "visualize": 1, "visualize-inputs": 1, "aggregate": 1, "report": 1,
+    }, "and no training of cells"  # fmt: skip
 
     quick.edit("statistics.paired", False)
     assert kinds(quick.repro()) == {"aggregate": 1, "report": 1}
@@ -102,7 +124,7 @@ def test_a_new_method_needs_no_edit_of_the_graph(quick: Project) -> None:
     quick.edit("grid.methods.mine", ["original"])
     quick.edit("methods.mine", {})
     ran = quick.repro()
-    assert kinds(ran) == {"train": 2, "encode": 2, "evaluate": 2, "aggregate": 1, "report": 1}
+    assert kinds(ran) == {"tune": 1, "train": 2, "encode": 2, "evaluate": 2, "aggregate": 1, "report": 1}
     assert all("@mine-" in stage for stage in ran if "train@" in stage)
 
 
@@ -119,7 +141,12 @@ def declared(stage: str) -> list[str]:
     """A stage's dependencies, those of the code stage it depends on included."""
     top = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     cell = yaml.safe_load((ROOT / "cells" / "template.yaml").read_text())
-    deps: list[str] = (top | cell)[stage]["deps"] + (top[f"code-{stage}"]["deps"] if stage in cell else [])
+    deps: list[str] = (top | cell)[stage]["deps"] + [
+        module
+        for shared in (top | cell)[stage]["deps"]
+        if "/code/" in shared
+        for module in top[f"code-{shared.rpartition('/')[2]}"]["deps"]
+    ]
     values = {
         "${dataset.name}": "digits", "${split.protocol}": "counts",
         "${item.method}": "dsdh", "${item.quantizer}": "wr",
@@ -135,8 +162,13 @@ ARGUMENTS = {
     "encode": cell,
     "evaluate": cell,
     "informativeness": [*cell, "--part", "database"],
+    "tune": cell[:-2],
+    "timing": ["--method", "dsdh", "--batch-size", "32"],
+    "batch-size": [*cell[:-2], "--batch-size", "32", "--seed", "100"],
+    "visualize": cell,
+    "visualize-inputs": ["--seed", "0"],
 }
-STAGES = ["prepare", "split", "train", "encode", "evaluate", "informativeness", "aggregate", "report"]
+STAGES = list(dict.fromkeys(["prepare", *ARGUMENTS, "aggregate", "report"]))
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +176,7 @@ def imports(finished: Project) -> dict[str, list[str]]:
     """Every module that each stage imports while it really runs."""
     found = {}
     for stage in STAGES:
-        command = ["python", "-X", "importtime", "-m", f"stages.{stage}", *ARGUMENTS.get(stage, [])]
+        command = ["python", "-X", "importtime", "-m", f"stages.{stage.replace('-', '_')}", *ARGUMENTS.get(stage, [])]
         lines = finished.run(*command).stderr.splitlines()
         found[stage] = [line.split("|")[-1].strip() for line in lines if line.startswith("import time:")]
     return found
@@ -154,7 +186,7 @@ def imports(finished: Project) -> dict[str, list[str]]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: dict[str, list[str]]) -> None:
     deps = declared(stage)
-    assert f"stages/{stage}.py" in deps
+    assert f"stages/{stage.replace('-', '_')}.py" in deps
     for module in imports[stage]:
         if not re.match(r"(pipeline|stages)(\.|$)", module) or module.startswith("pipeline.params"):
             continue  # the gate refuses or passes, it can't change a result (test_params.py)
@@ -169,6 +201,8 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
     [
         ("prepare", ["torch", "mlflow", "matplotlib"]),  # scikit-learn, which the digits come from, brings pandas
         ("split", ["torch", "mlflow", "pandas", "sklearn"]),
+        ("tune", ["torch", "mlflow", "pandas", "scipy"]),  # where it is off
+        ("visualize", ["torch", "mlflow", "matplotlib"]),
         ("train", ["mlflow", "torchvision", "pandas", "sklearn", "torch._dynamo"]),
         ("encode", ["mlflow", "torchvision", "pandas", "sklearn", "scipy", "torch._dynamo"]),
         ("evaluate", ["torch", "numba", "mlflow", "pandas", "scipy", "sklearn"]),

@@ -43,6 +43,13 @@ def composed(quantizer: Quantizer, name: str) -> tuple[Tensor, dict[str, Tensor]
     return u, losses(method, quantizer, name, batch, seeded(7))
 
 
+@pytest.mark.parametrize("name", [name for name, (keeps_own, _) in DESIGN.items() if keeps_own])
+def test_own_weight_scales_the_methods_own_term_alone(name: str) -> None:
+    one, half = (composed(quantizers.create(name, own_weight=weight), name)[1] for weight in (1.0, 0.5))
+    assert torch.equal(half["own_quantization"], one["own_quantization"])
+    assert float(one["loss"] - half["loss"]) == pytest.approx(float(one["own_quantization"]) / 2)
+
+
 @pytest.mark.parametrize("name", DESIGN)
 def test_composition_is_that_of_the_design(name: str) -> None:
     quantizer = quantizers.create(name)

@@ -1,6 +1,7 @@
 """Read params.yaml and check it whole; every mistake is one line."""
 
 import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +82,81 @@ def _named(content: dict[str, Any], section: str, key: str, place: str) -> str |
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
     """What no section can see by itself. Malformed sections are skipped: the schema has named them."""
-    problems = []
-    grid, training = content.get("grid"), content.get("training")
-    methods = grid.get("methods") if isinstance(grid, dict) else None
-    if isinstance(methods, dict):
-        lists = {name: used for name, used in methods.items() if isinstance(used, list)}
-        quantizers = [q for used in lists.values() for q in used if isinstance(q, str)]
-        for section, names in (("methods", [m for m in lists if lists[m]]), ("quantizers", quantizers)):
-            given = content.get(section)
-            for name in dict.fromkeys(names):
-                if isinstance(given, dict) and given.get(name) is None and name in room(section):
-                    problems.append(f"{section}.{name}: missing, but the grid uses it; expected its section")
+    problems = _missing_sections(content) + _unequal_tries(content) + _not_in_the_grid(content)
+    training = content.get("training")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
         if type(epochs) is int and type(every) is int and every > epochs > 0:  # a bool is no number here
             problems.append(f"training.validate_every: expected at most training.epochs ({epochs}), found {every}")
+    return problems
+
+
+def _part(content: dict[str, Any], *path: str, kind: type) -> Any:
+    """What stands at a place in the file; an empty ``kind`` where it is something else."""
+    here: Any = content
+    for key in path:
+        here = here.get(key) if isinstance(here, dict) else None
+    return here if isinstance(here, kind) else kind()
+
+
+def _grid(content: dict[str, Any]) -> dict[str, list[str]]:
+    methods = _part(content, "grid", "methods", kind=dict)
+    return {name: [q for q in used if isinstance(q, str)] for name, used in methods.items() if isinstance(used, list)}
+
+
+def _missing_sections(content: dict[str, Any]) -> list[str]:
+    """Methods and quantizers that something is asked of, but that have no section."""
+    grid = _grid(content)
+    own = {
+        "methods": [name for name, used in grid.items() if used],
+        "quantizers": [quantizer for used in grid.values() for quantizer in used],
+    }
+    problems = []
+    for section in own:
+        asking = [(name, "the grid") for name in own[section]]
+        for other in ("timing", "batch_size") if any(own.values()) else ():
+            if _part(content, other, "methods", kind=list):
+                asking += [(name, other) for name in _part(content, other, section, kind=list)]
+        for name, who in asking:
+            for place in (section,) if section == "methods" else (section, *(["candidates"] * (who == "the grid"))):
+                given = content.get(place)
+                if isinstance(given, dict) and given.get(name) is None and name in room(section):
+                    problems.append(f"{place}.{name}: missing, but {who} uses it; expected its section")
+    return problems
+
+
+def _unequal_tries(content: dict[str, Any]) -> list[str]:
+    """Tuning that would favour a quantizer, or look at the seeds that the tables are of."""
+    seeds = _part(content, "tune", "seeds", kind=list)
+    if not seeds:
+        return []
+    problems = []
+    if both := [seed for seed in _part(content, "grid", "seeds", kind=list) if seed in seeds]:
+        problems.append(f"tune.seeds: expected none of grid.seeds, found {', '.join(map(str, both))}")
+    counts = {}
+    for quantizer in dict.fromkeys(q for used in _grid(content).values() for q in used):
+        lists = _part(content, "candidates", quantizer, kind=dict).values()
+        counts[quantizer] = prod(len(values) for values in lists if isinstance(values, list)) if lists else 0
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        found = ", ".join(f"{quantizer} {count}" for quantizer, count in counts.items())
+        problems.append(f"candidates: expected as many settings for each quantizer of the grid, found {found}")
+    return problems
+
+
+def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
+    """Cells that are to be looked at, but that no one trains."""
+    if not all(_part(content, "visualize", key, kind=list) for key in ("methods", "quantizers", "bits", "seeds")):
+        return []
+    grid, problems = _grid(content), []
+    for method in _part(content, "visualize", "methods", kind=list):
+        absent = [q for q in _part(content, "visualize", "quantizers", kind=list) if q not in grid.get(str(method), [])]
+        if absent:
+            problems.append(f"visualize: {method} with {', '.join(map(str, absent))} isn't in the grid")
+    for key in ("bits", "seeds"):
+        known = _part(content, "grid", key, kind=list)
+        absent = [value for value in _part(content, "visualize", key, kind=list) if value not in known]
+        if absent:
+            problems.append(f"visualize.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}")
     return problems
 
 

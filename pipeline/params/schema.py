@@ -52,7 +52,10 @@ StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Distinct = AfterValidator(_distinct)
 NotEmpty = AfterValidator(_not_empty)
 Bits = Annotated[int, Field(ge=1, le=1024)]
+BatchSize = Annotated[int, Field(ge=2)]
 Cutoff = PositiveInt | None
+Methods = Annotated[list[_one_of("methods")], Distinct]
+Quantizers = Annotated[list[_one_of("quantizers")], Distinct]
 
 
 class Dataset(Strict):
@@ -141,7 +144,7 @@ class Augmentation(Strict):
 
 class Training(Strict):
     epochs: PositiveInt
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: BatchSize
     optimizer: Optimizer
     augmentation: Augmentation
     selection: Literal["validation", "last", "test"]
@@ -160,14 +163,66 @@ class Informativeness(Strict):
     image_size: PositiveInt
     hidden: PositiveInt
     steps: PositiveInt
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: BatchSize
     learning_rate: Positive
     restarts: PositiveInt
+
+
+class Tune(Strict):
+    seeds: Annotated[list[NonNegativeInt], NotEmpty, Distinct]
+
+
+class Timing(Strict):
+    methods: Methods
+    quantizers: Annotated[Quantizers, NotEmpty]
+    bits: Bits
+    batch_sizes: Annotated[list[BatchSize], Distinct]
+    epochs: PositiveInt
+
+
+class BatchSizes(Strict):
+    methods: Methods
+    quantizers: Quantizers
+    bits: Annotated[list[Bits], Distinct]
+    values: Annotated[list[BatchSize], Distinct]
+    seeds: Annotated[list[NonNegativeInt], Distinct]
+
+
+class Visualize(Strict):
+    methods: Methods
+    quantizers: Quantizers
+    bits: Annotated[list[Bits], Distinct]
+    seeds: Annotated[list[NonNegativeInt], Distinct]
+    images: PositiveInt
+    perplexity: Positive
+    queries: PositiveInt
+    neighbours: PositiveInt
+
+
+class Published(Strict):
+    tables: Annotated[
+        list[Literal["wr-table1", "wr-table2", "wr-table3", "hswd-table4", "hswd-table5", "hswd-table6"]], Distinct
+    ]
+    dataset: Literal["cifar10", "nuswide21", "nuswide", "coco"] | None
 
 
 class Statistics(Strict):
     paired: bool
     significance: Annotated[Fraction, Field(gt=0, lt=1)]
+
+
+def own(name: str, entry: str) -> dict[str, Any]:
+    """Names and types of the own arguments of an entry of a room, such as ``protocols``."""
+    return arguments(ROOMS / name / f"{entry}.py")
+
+
+def _candidates(quantizer: str) -> type[Strict]:
+    """Lists of values to try: of the learning rate, and of the quantizer's own hyperparameters."""
+    kinds = {"learning_rate": Positive} | {name: kind for name, (kind, _) in own("quantizers", quantizer).items()}
+    lists: dict[str, Any] = {
+        name: (Annotated[list[kind], NotEmpty, Distinct] | None, None) for name, kind in kinds.items()
+    }
+    return create_model(quantizer, __base__=Strict, **lists)
 
 
 def _sections(name: str) -> Callable[[], type[Strict]]:
@@ -189,14 +244,17 @@ class Params(Strict):
     training: Training
     methods: _sections("methods")  # type: ignore[valid-type]
     quantizers: _sections("quantizers")  # type: ignore[valid-type]
+    tune: Tune | None
+    candidates: create_model(  # type: ignore[valid-type]
+        "Candidates", __base__=Strict, **{name: (_candidates(name) | None, None) for name in room("quantizers")}
+    )
     evaluation: Evaluation
     informativeness: Informativeness
+    timing: Timing
+    batch_size: BatchSizes
+    visualize: Visualize
     statistics: Statistics
-
-
-def own(name: str, entry: str) -> dict[str, Any]:
-    """Names and types of the own arguments of an entry of a room, such as ``protocols``."""
-    return arguments(ROOMS / name / f"{entry}.py")
+    published: Published
 
 
 @cache

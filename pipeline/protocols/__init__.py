@@ -36,3 +36,9 @@ names = _REGISTRY.names
 def create(name: str, **numbers: Any) -> Protocol:
     """Make the protocol called ``name``; see its file for its numbers."""
     return _REGISTRY.create(name, **numbers)
+
+
+def draw(section: dict[str, Any], labels: npt.NDArray[np.uint8], seed: int) -> Split:
+    """The split of params.yaml's ``split`` section under one seed; see ``Protocol.split``."""
+    numbers = {name: value for name, value in section.items() if name != "protocol"}
+    return create(section["protocol"], **numbers).split(labels, seed)

@@ -16,12 +16,12 @@ class Quantizer(nn.Module):
     schema is read off them.
 
     Attributes:
-        keeps_own_term: whether the method's own quantization term stays (True) or is replaced (False).
+        own_weight: factor of the method's own quantization term; 0 where it is replaced.
         weight: factor of this term in the total loss; 0 where the quantizer adds none.
         reads: whether it is given the ``relaxed`` codes or the ``raw`` outputs.
     """
 
-    keeps_own_term: bool
+    own_weight: float = 0.0
     weight: float = 0.0
     reads: str = "relaxed"
 

@@ -26,14 +26,15 @@ class CB(Quantizer):
 
     Args:
         weight: factor in the total loss.
+        own_weight: factor of the method's own quantization term.
         reads: ``relaxed`` codes or ``raw`` outputs.
     """
 
-    keeps_own_term = True
-
-    def __init__(self, *, weight: Positive = 0.1, reads: Literal["relaxed", "raw"] = "relaxed") -> None:
+    def __init__(
+        self, *, weight: Positive = 0.1, own_weight: Positive = 1.0, reads: Literal["relaxed", "raw"] = "relaxed"
+    ) -> None:
         super().__init__()
-        self.weight, self.reads = weight, reads
+        self.weight, self.own_weight, self.reads = weight, own_weight, reads
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """As in ``Quantizer``; nothing is drawn, so ``targets`` and ``generator`` aren't looked at."""

@@ -23,8 +23,6 @@ class HSWD(Quantizer):
         reads: ``raw`` outputs (as published) or ``relaxed`` codes.
     """
 
-    keeps_own_term = False
-
     def __init__(self, *, weight: Positive = 0.1, reads: Literal["relaxed", "raw"] = "raw") -> None:
         super().__init__()
         self.weight, self.reads = weight, reads

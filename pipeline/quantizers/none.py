@@ -9,8 +9,6 @@ from pipeline.quantizers import Quantizer, check_shape
 class NoQuantizer(Quantizer):
     """Adds nothing and drops the method's own term too; the other end of every ablation."""
 
-    keeps_own_term = False
-
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         check_shape(u)
         return u.new_zeros(())

@@ -4,12 +4,20 @@ import torch
 from torch import Tensor
 
 from pipeline.quantizers import Quantizer, check_shape
+from pipeline.runtime.ranges import Positive
 
 
 class Original(Quantizer):
-    """Adds nothing; the baseline that every other quantizer is compared with."""
+    """Adds nothing; the baseline that every other quantizer is compared with.
 
-    keeps_own_term = True
+    Args:
+        own_weight: factor of the method's own quantization term, which already has the method's own weight: 1 is as
+            published. Tuning the baseline tries others here, by one name for all methods.
+    """
+
+    def __init__(self, *, own_weight: Positive = 1.0) -> None:
+        super().__init__()
+        self.own_weight = own_weight
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         check_shape(u)

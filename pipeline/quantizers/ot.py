@@ -29,8 +29,6 @@ class OT(Quantizer):
         reads: ``raw`` outputs or ``relaxed`` codes.
     """
 
-    keeps_own_term = False
-
     def __init__(self, *, weight: Positive = 0.1, reads: Literal["relaxed", "raw"] = "raw") -> None:
         super().__init__()
         self.weight, self.reads = weight, reads

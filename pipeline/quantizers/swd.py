@@ -25,8 +25,6 @@ class SWD(Quantizer):
         reads: ``raw`` outputs (as published) or ``relaxed`` codes.
     """
 
-    keeps_own_term = False
-
     def __init__(
         self,
         *,

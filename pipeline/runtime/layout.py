@@ -5,12 +5,18 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
     data/            packed images and labels, manifest.json            (prepare)
     splits/<seed>/   query, database, train, validation indices         (split)
     code/<stage>/    hashes of the modules that all cells share         (code-<stage>)
+    tuning/<group>/  the setting that a (method, quantizer, bits) uses  (tune)
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
     metrics/<cell>/  every number about the cell, and its history       (evaluate)
     metrics/<cell>.informativeness-<part>/                              (informativeness, where it is on)
+    metrics/<method>.timing-<batch size>/                               (timing, where it is on)
+    metrics/<group>.batch-<batch size>-<seed>/                          (batch-size, where it is on)
+    metrics/<cell>.visualize/, metrics/inputs.visualize-<seed>/         (visualize, where it is on)
     tables/          one row a cell, one row a (method, quantizer, bits)  (aggregate)
-    report/          the page, Markdown tables, figures                 (report)
+    report/          the page, tables as files, figures                 (report)
+
+and, as no stage's output, ``failed/<cell>.txt``: why a cell has no results.
 """
 
 from contextlib import AbstractContextManager
@@ -19,6 +25,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.outputs import whole_folder
+
+
+@dataclass(frozen=True, order=True)
+class Group:
+    """One (method, quantizer, bits): the cells that share all but their seed, and one tuned setting."""
+
+    method: str
+    quantizer: str
+    bits: int
+
+    @property
+    def name(self) -> str:
+        """``dsdh-wr-16``."""
+        return f"{self.method}-{self.quantizer}-{self.bits}"
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +53,11 @@ class Cell:
     @property
     def name(self) -> str:
         """The cell's name in paths, DVC stage names and MLflow: ``dsdh-wr-16-0``."""
-        return f"{self.method}-{self.quantizer}-{self.bits}-{self.seed}"
+        return f"{self.group.name}-{self.seed}"
+
+    @property
+    def group(self) -> Group:
+        return Group(self.method, self.quantizer, self.bits)
 
 
 def cells_of(grid: dict[str, Any]) -> list[Cell]:
@@ -45,6 +69,11 @@ def cells_of(grid: dict[str, Any]) -> list[Cell]:
         for bits in grid["bits"]
         for seed in grid["seeds"]
     ]
+
+
+def groups_of(grid: dict[str, Any]) -> list[Group]:
+    """All groups of ``params["grid"]``, in the grid's own order."""
+    return list(dict.fromkeys(cell.group for cell in cells_of(grid)))
 
 
 @dataclass(frozen=True)
@@ -76,6 +105,13 @@ class Layout:
     def code(self, stage: str) -> Path:
         return self.folder / "code" / stage
 
+    @property
+    def all_tuning(self) -> Path:
+        return self.folder / "tuning"
+
+    def tuning(self, group: Group) -> Path:
+        return self.all_tuning / group.name
+
     def train(self, cell: Cell) -> Path:
         return self.folder / "train" / cell.name
 
@@ -91,6 +127,21 @@ class Layout:
 
     def informativeness(self, cell: Cell, part: str) -> Path:
         return self.all_metrics / f"{cell.name}.informativeness-{part}"
+
+    def timing(self, method: str, batch_size: int) -> Path:
+        return self.all_metrics / f"{method}.timing-{batch_size}"
+
+    def batch_size(self, group: Group, batch_size: int, seed: int) -> Path:
+        return self.all_metrics / f"{group.name}.batch-{batch_size}-{seed}"
+
+    def visualized(self, cell: Cell) -> Path:
+        return self.all_metrics / f"{cell.name}.visualize"
+
+    def visualized_inputs(self, seed: int) -> Path:
+        return self.all_metrics / f"inputs.visualize-{seed}"
+
+    def failure(self, cell: Cell | Group) -> Path:
+        return self.folder / "failed" / f"{cell.name}.txt"
 
     @property
     def tables(self) -> Path:

@@ -11,40 +11,44 @@ from pipeline.encoding import device as devices
 from pipeline.encoding.network import build
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
-from pipeline.runtime.layout import Cell
+from pipeline.runtime.layout import Cell, Group
 from pipeline.runtime.outputs import write_json
 from pipeline.training.history import History
 from pipeline.training.loop import Trainer
+from pipeline.training.setting import Setting, spelled, with_setting
 
 
-def train(params: dict[str, Any], cell: Cell, data: Prepared, split: Split, target: Path) -> None:
-    """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
+def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
+    """A network, method and quantizer as params.yaml's sections have them, ready to be trained.
 
-    The seed fixes initial weights, order of batches, augmentation and random targets; the split comes with it.
-    Nothing that differs between two runs of the same cell (times, host names) goes into the files.
+    The seed fixes initial weights, order of batches, augmentation and random targets.
     """
     device = devices.choose(params["compute"])
-    devices.make_deterministic(cell.seed, device)
-    network = build(params["backbone"], cell.bits, device)
+    devices.make_deterministic(seed, device)
+    network = build(params["backbone"], group.bits, device)
     method = methods.create(
-        cell.method,
-        code_length=cell.bits,
+        group.method,
+        code_length=group.bits,
         num_classes=data.labels.shape[1],
-        num_train=len(split.training_indices(methods.training_part(cell.method))),
-        **params["methods"][cell.method],
+        num_train=len(split.training_indices(methods.training_part(group.method))),
+        **params["methods"][group.method],
     ).to(device)
-    quantizer = quantizers.create(cell.quantizer, **params["quantizers"][cell.quantizer])
-    trainer = Trainer(
-        network,
-        method,
-        quantizer,
-        data,
-        split,
-        params["training"],
-        quantizer_name=cell.quantizer,
-        seed=cell.seed,
-    )
-    fitted = trainer.fit(History(target / "history.csv"))
+    quantizer = quantizers.create(group.quantizer, **params["quantizers"][group.quantizer])
+    settings, name = params["training"], group.quantizer
+    return Trainer(network, method, quantizer, data, split, settings, quantizer_name=name, seed=seed)
+
+
+def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, split: Split, target: Path) -> None:
+    """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
+
+    Nothing that differs between two runs of the same cell (times, host names) goes into the files.
+
+    Args:
+        setting: what tuning chose; stands in for values of ``params``.
+    """
+    params = with_setting(params, cell.group, setting)
+    ready = trainer(params, cell.group, cell.seed, data, split)
+    fitted = ready.fit(History(target / "history.csv"))
     state = {name: value.detach().cpu().contiguous() for name, value in fitted.state.items()}
     save_file(state, target / "weights.safetensors")
     record = {
@@ -52,8 +56,9 @@ def train(params: dict[str, Any], cell: Cell, data: Prepared, split: Split, targ
         "selected_epoch": fitted.selected_epoch,
         "epochs": params["training"]["epochs"],
         "validation_map": fitted.validation_map,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "device": device.type,
+        **({"setting": spelled(setting)} if setting else {}),
+        "parameters": sum(parameter.numel() for parameter in ready.network.parameters()),
+        "device": ready.device.type,
         "torch": torch.__version__.split("+")[0],
     }
     write_json(target / "training.json", record)

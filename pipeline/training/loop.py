@@ -67,8 +67,8 @@ class Trainer:
         self.augment = Augmentation(**settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.selection = Selection(settings["selection"], data, split)
-        self.epoch_size = method.epoch_size(len(self.images))
-        self.batch_size = min(settings["batch_size"], self.epoch_size)
+        self.epoch_size: int = method.epoch_size(len(self.images))
+        self.batch_size: int = min(settings["batch_size"], self.epoch_size)
         self.batches = self.epoch_size // self.batch_size
         self.optimizer, self.scheduler = optimization.make(
             settings["optimizer"], network, method, settings["epochs"] * self.batches
@@ -82,13 +82,13 @@ class Trainer:
         Raises:
             UserError: the loss is no longer finite.
         """
-        self.method.prime(*self._first_outputs())
+        self.prime()
         best: Fitted | None = None
         best_score = -math.inf
         epochs = self.settings["epochs"]
         progress = tqdm(range(epochs), unit=" epochs", disable=None, mininterval=0.5)
         for epoch in progress:
-            row = self._epoch(epoch)
+            row = self.epoch(epoch)
             row["validation_map"] = math.nan
             if (epoch + 1) % self.settings["validate_every"] == 0 or epoch == epochs - 1:
                 row["validation_map"] = self.selection.validation_map(self.network)
@@ -103,7 +103,17 @@ class Trainer:
         assert best is not None  # the last epoch is always validated
         return best
 
-    def _epoch(self, epoch: int) -> dict[str, float]:
+    def prime(self) -> None:
+        """Give the method the whole training set's first outputs; once, before the first epoch."""
+        u = outputs(self.network, self.data.images, self.indices, self.device)
+        self.method.prime(u.to(self.device), self.labels)
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train for one epoch, counted from 0; returns its number from 1, learning rate and mean losses.
+
+        Raises:
+            UserError: the loss is no longer finite.
+        """
         self.network.train()
         self.method.start_epoch(epoch)
         order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
@@ -132,7 +142,3 @@ class Trainer:
         self.optimizer.step()
         self.scheduler.step()
         return {name: value.detach() for name, value in parts.items()}
-
-    def _first_outputs(self) -> tuple[Tensor, Tensor]:
-        u = outputs(self.network, self.data.images, self.indices, self.device)
-        return u.to(self.device), self.labels

@@ -19,8 +19,8 @@ def losses(
 ) -> Parts:
     """The total loss of a batch and its parts, each under its own name.
 
-    ``total = similarity`` plus the method's own quantization term, where the quantizer keeps it, plus ``weight``
-    times the quantizer's term, where it has one.
+    ``total = similarity`` plus ``own_weight`` times the method's own quantization term, where the quantizer keeps it,
+    plus ``weight`` times the quantizer's term, where it has one.
 
     Args:
         name: the quantizer's name; its unweighted term is logged under it.
@@ -38,9 +38,9 @@ def losses(
     _check_shapes(method, u, labels, indices)
     parts = {"similarity": method.similarity_loss(u, labels, indices)}
     total = parts["similarity"]
-    if quantizer.keeps_own_term:
+    if quantizer.own_weight:
         parts["own_quantization"] = method.quantization_loss(u, labels, indices)
-        total = total + parts["own_quantization"]
+        total = total + quantizer.own_weight * parts["own_quantization"]
     if quantizer.weight:
         given = u if quantizer.reads == "raw" else method.relax(u)
         parts[name] = quantizer(given, generator=generator)

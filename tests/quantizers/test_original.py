@@ -8,6 +8,6 @@ from tests.losses import outputs
 
 def test_it_adds_nothing_and_keeps_the_methods_own_term() -> None:
     quantizer = quantizers.create("original")
-    assert (quantizer.keeps_own_term, quantizer.weight) == (True, 0)
+    assert (quantizer.own_weight, quantizer.weight) == (1, 0)
     value = quantizer(outputs(3, 4), generator=torch.Generator())
     assert value.item() == quantizer(outputs(3, 4)).item() == 0

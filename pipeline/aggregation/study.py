@@ -1,0 +1,163 @@
+"""Cells become tables: one row a cell, one row a (method, quantizer, bits) with its test against the baseline."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.aggregation import asked
+from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_table
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
+from pipeline.runtime.outputs import read_json, write_json
+
+
+def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
+    """Write the study's tables.
+
+    ``cells.csv``: one row a cell. ``results.csv`` and ``results.json``, ``balance.csv``: one row a
+    (method, quantizer, bits) with tests against the baseline. ``history.csv`` and ``curves.csv``: mean and standard
+    deviation over seeds for each epoch, or each rank and radius. ``metrics/``: the headline numbers, a file a row of
+    ``dvc metrics show``. ``about.json``: the protocol, and which cells have no numbers and why. What only some studies
+    ask for: see ``asked.py``.
+
+    A cell without metrics is left out of means, and named; the tables of the others are made all the same.
+
+    Metrics of cells that the grid no longer names are removed from the workspace first: this stage
+    depends on their folder as a whole. DVC's cache keeps them; a value put back is restored, not run.
+
+    Raises:
+        UserError: no cell has metrics.
+    """
+    drop_others(params, layout)
+    there, missing = present(params["grid"], layout)
+    if not there:
+        raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
+    cells, parts = cells_of(params["grid"]), params["informativeness"]["of"]
+    table, paired = cell_table(there, parts, layout), params["statistics"]["paired"]
+    groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
+    metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith("precision@"))]
+    results = result_table(table, metrics, groups, paired=paired)
+    table.to_csv(target / "cells.csv", index=False)
+    results.to_csv(target / "results.csv", index=False)
+    write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
+    result_table(table, BALANCE, groups, paired=paired).to_csv(target / "balance.csv", index=False)
+    if parts:
+        informativeness = [f"informativeness_{part}" for part in parts]
+        result_table(table, informativeness, groups, paired=paired).to_csv(target / "informativeness.csv", index=False)
+    over_seeds(there, layout, "history.csv", ["epoch"]).to_csv(target / "history.csv", index=False)
+    over_seeds(there, layout, "curves.csv", ["by", "at"]).to_csv(target / "curves.csv", index=False)
+    asked.write(params, layout, target)
+    (target / "metrics").mkdir()
+    for name, numbers in headline(results, [m for m in metrics if m not in TIE_BOUNDS]).items():
+        write_json(target / "metrics" / f"{name}.json", numbers)
+    write_json(target / "about.json", {**about(params, layout), "cells": len(cells), "missing": missing})
+
+
+def drop_others(params: dict[str, Any], layout: Layout) -> None:
+    """Remove from the workspace what lies among the metrics and tuned settings but isn't of this study's params."""
+    cells, groups = cells_of(params["grid"]), groups_of(params["grid"])
+    wanted = {layout.metrics(cell) for cell in cells} | {layout.tuning(group) for group in groups}
+    wanted |= {layout.informativeness(cell, part) for cell in cells for part in params["informativeness"]["of"]}
+    wanted |= set(asked.folders(params, layout))
+    for folder in (layout.all_metrics, layout.all_tuning):
+        for found in sorted(folder.iterdir()) if folder.exists() else []:
+            if found not in wanted:
+                shutil.rmtree(found)
+
+
+def present(grid: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
+    """The grid's cells that have metrics, and the others as records with the ``reason``."""
+    there, missing = [], []
+    for cell in cells_of(grid):
+        if (layout.metrics(cell) / "metrics.json").exists():
+            there.append(cell)
+        else:
+            missing.append({"cell": cell.name, **asdict(cell), "reason": _reason(cell, layout)})
+    return there, missing
+
+
+def _reason(cell: Cell, layout: Layout) -> str:
+    for failed in (layout.failure(cell), layout.failure(cell.group)):
+        if failed.exists():
+            return failed.read_text(encoding="utf-8").strip()
+    return "not run yet"
+
+
+def _why(group: Group, missing: list[dict[str, Any]]) -> str:
+    """Why a group has fewer cells than seeds: the reasons of its missing cells, each once."""
+    own = [record["reason"] for record in missing if record["cell"].rpartition("-")[0] == group.name]
+    return "; ".join(dict.fromkeys(own))
+
+
+def cell_table(cells: list[Cell], parts: list[str], layout: Layout) -> pd.DataFrame:
+    """One row a cell, in the grid's order, with all that was measured; ``informativeness_<part>`` where it was."""
+    rows = []
+    for cell in cells:
+        row = read_json(layout.metrics(cell) / "metrics.json")
+        for part in parts:
+            file = layout.informativeness(cell, part) / "informativeness.json"
+            found = read_json(file) if file.exists() else {"mean": None, "std": None}
+            row |= {f"informativeness_{part}": found["mean"], f"informativeness_{part}_over_restarts": found["std"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def over_seeds(cells: list[Cell], layout: Layout, name: str, keys: list[str]) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of every column of the cells' files of this name, for each key."""
+    frames = []
+    for cell in cells:
+        frame = pd.read_csv(layout.metrics(cell) / name)
+        frame.insert(0, "bits", cell.bits)
+        frame.insert(0, "quantizer", cell.quantizer)
+        frame.insert(0, "method", cell.method)
+        frames.append(frame)
+    spread = pd.concat(frames).groupby([*KEYS, *keys], sort=False).agg(["mean", "std"])
+    spread.columns = [f"{column}_{statistic}" for column, statistic in spread.columns]
+    return spread.reset_index()
+
+
+def headline(results: pd.DataFrame, metrics: list[str]) -> dict[str, dict[str, float]]:
+    """``method-quantizer-bits`` -> metric -> mean over seeds, what `dvc metrics` and `dvc exp show` show."""
+    return {
+        f"{row['method']}-{row['quantizer']}-{row['bits']}": {
+            metric: round(row[f"{metric}_mean"], 6) for metric in metrics
+        }
+        for row in results.to_dict("records")
+        if row["n"]
+    }
+
+
+def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """The protocol behind the tables: what a reader must know to compare the numbers with others."""
+    manifest = read_json(layout.data / "manifest.json")
+    seeds = params["grid"]["seeds"]
+    split = read_json(layout.split(seeds[0]) / "split.json")
+    kind = "paired two-sided t-test over seeds" if params["statistics"]["paired"] else "two-sided Welch t-test"
+    used = {name: quantizers for name, quantizers in params["grid"]["methods"].items() if quantizers}
+    return {
+        "study": params["study"],
+        "dataset": params["dataset"]["name"],
+        "images": manifest["images"],
+        "image_size": manifest["image_size"],
+        "classes": len(manifest["classes"]),
+        "content_hash": manifest["content_hash"],
+        "protocol": params["split"]["protocol"],
+        "split": {part: split[part] for part in ("query", "database", "train", "validation")},
+        "seeds": seeds,
+        "backbone": params["backbone"],
+        "training": params["training"],
+        **params["evaluation"],
+        "informativeness": params["informativeness"] if params["informativeness"]["of"] else "not measured",
+        "selection": params["training"]["selection"],
+        "tune": asked.budget(params),
+        "published": params["published"],
+        "class_names": list(manifest["classes"]),
+        "test": kind,
+        "significance": params["statistics"]["significance"],
+        "methods": {name: params["methods"][name] for name in used},
+        "quantizers": {q: params["quantizers"][q] for q in dict.fromkeys(sum(used.values(), []))},
+    }

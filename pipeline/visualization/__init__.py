@@ -1,0 +1,1 @@
+"""Codes to look at: t-SNE of codes, images and features; queries beside their nearest images."""

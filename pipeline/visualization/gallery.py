@@ -1,0 +1,64 @@
+"""Queries beside the database images whose codes are nearest."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.preparation.arrays import Prepared
+
+#: Pixels of a picture at most.
+TILE = 96
+
+
+def nearest(query: npt.NDArray[np.uint8], database: npt.NDArray[np.uint8], count: int) -> tuple[Any, Any]:
+    """Places and Hamming distances of the codes nearest to one code; images at the same distance in database order.
+
+    Args:
+        query: (bytes,) packed code; ``database``: (n, bytes).
+    """
+    distances = np.bitwise_count(query ^ database).sum(axis=1, dtype=np.int64)
+    order = np.argsort(distances, kind="stable")[:count]
+    return order, distances[order]
+
+
+def write(codes: Path, data: Prepared, *, queries: int, neighbours: int, seed: int, target: Path) -> None:
+    """Write ``gallery.csv`` and ``gallery.png`` for queries drawn at random.
+
+    Args:
+        codes: the cell's folder from ``encode``.
+        queries: how many; the same images for every cell of a seed.
+        target: gets ``gallery.csv`` (row, query, rank from 1, image, distance, relevant) and ``gallery.png``: square
+            tiles without gaps, a row a query, the query first.
+    """
+    both = {
+        part: (np.load(codes / f"{part}_codes.npy"), np.load(codes / f"{part}_indices.npy"))
+        for part in ("query", "database")
+    }
+    (query_codes, query_indices), (database_codes, database_indices) = both["query"], both["database"]
+    drawn = np.random.default_rng(seed).choice(len(query_indices), min(queries, len(query_indices)), replace=False)
+    lines, strips = [], []
+    for row, place in enumerate(np.sort(drawn)):
+        query = int(query_indices[place])
+        found, distances = nearest(query_codes[place], database_codes, neighbours)
+        images = database_indices[found]
+        alike = (data.labels[images] & data.labels[query]).any(axis=1)
+        lines += [
+            (row, query, rank + 1, int(images[rank]), int(distances[rank]), "yes" if alike[rank] else "no")
+            for rank in range(len(images))
+        ]
+        strips.append(np.concatenate([_tile(data.images[index]) for index in (query, *images)], axis=1))
+    with (target / "gallery.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("row", "query", "rank", "image", "distance", "relevant"))
+        writer.writerows(lines)
+    Image.fromarray(np.concatenate(strips)).save(target / "gallery.png")
+
+
+def _tile(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if len(image) <= TILE:
+        return np.asarray(image)
+    return np.asarray(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.LANCZOS))

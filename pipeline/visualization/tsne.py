@@ -1,0 +1,60 @@
+"""Maps of images in two dimensions, by what they look like, by their features, and by their codes."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.preparation.arrays import Prepared
+from pipeline.preparation.pictures import square
+from pipeline.runtime.errors import UserError
+
+Points = npt.NDArray[np.float64]
+#: Pixels that images are reduced to before their distances are taken.
+SIDE = 32
+
+
+def sample(database: npt.NDArray[np.int64], images: int, seed: int) -> npt.NDArray[np.int64]:
+    """Places in the database of at most this many images, sorted; the same for every cell of a seed."""
+    drawn = np.random.default_rng(seed).choice(len(database), min(images, len(database)), replace=False)
+    return np.sort(drawn)
+
+
+def embed(vectors: npt.NDArray[Any], *, perplexity: float, seed: int) -> Points:
+    """t-SNE (van der Maaten & Hinton 2008) of vectors (n, d) by Euclidean distance; (n, 2).
+
+    Codes of -1/+1 have a squared Euclidean distance of 4 times the Hamming distance. Begins from the principal
+    components, so that the result depends on the seed little.
+
+    Raises:
+        UserError: no more vectors than ``perplexity``, which counts neighbours.
+    """
+    if len(vectors) <= perplexity:
+        raise UserError(f"visualize.perplexity: expected less than the {len(vectors)} images, found {perplexity}")
+    from sklearn.manifold import TSNE
+
+    found: Points = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(
+        np.asarray(vectors, dtype=np.float32)
+    )
+    return found
+
+
+def pixels(data: Prepared, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.floating[Any]]:
+    """Images as vectors of their pixels in 0..1, reduced to ``SIDE``."""
+    from PIL import Image
+
+    size = min(SIDE, data.images.shape[1])
+    small = np.stack([square(Image.fromarray(data.images[index]), size) for index in indices])
+    return small.reshape(len(indices), -1).astype(np.float32) / 255
+
+
+def write(maps: dict[str, Points], labels: npt.NDArray[np.uint8], file: Path) -> None:
+    """``of, label, x, y``, a row a point; the label is the image's first class, -1 where it has none."""
+    first = np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("of", "label", "x", "y"))
+        for of, points in maps.items():
+            writer.writerows((of, label, f"{x:.3f}", f"{y:.3f}") for label, (x, y) in zip(first, points, strict=True))

@@ -1,0 +1,18 @@
+"""timing: seconds an epoch of one method at one batch size, with each of the study's timed quantizers."""
+
+from typing import Any
+
+from pipeline.preparation import arrays
+from pipeline.runtime.entry import stage
+from pipeline.runtime.layout import Layout
+from pipeline.training.timing import measure
+
+
+def main(params: dict[str, Any], method: str, batch_size: int) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.timing(method, batch_size)) as target:
+        measure(params, method, batch_size, arrays.load(layout.data), target)
+
+
+if __name__ == "__main__":
+    stage(main, method=str, batch_size=int)

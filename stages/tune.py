@@ -1,0 +1,20 @@
+"""tune: the setting that one (method, quantizer, bits) is trained with, chosen on validation images."""
+
+from typing import Any
+
+from pipeline import tuning
+from pipeline.runtime.entry import group_stage
+from pipeline.runtime.layout import Group, Layout
+
+
+def main(params: dict[str, Any], group: Group) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.tuning(group)) as target:
+        if params["tune"] is None:
+            tuning.leave_as_is(target)
+        else:
+            tuning.tune(params, group, layout.data, target)
+
+
+if __name__ == "__main__":
+    group_stage(main)

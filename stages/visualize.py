@@ -1,0 +1,18 @@
+"""visualize: t-SNE of one cell's codes, and queries beside their nearest images."""
+
+from typing import Any
+
+from pipeline.preparation import arrays
+from pipeline.runtime.entry import cell_stage
+from pipeline.runtime.layout import Cell, Layout
+from pipeline.visualization.cell import write
+
+
+def main(params: dict[str, Any], cell: Cell) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.visualized(cell)) as target:
+        write(params["visualize"], layout.codes(cell), arrays.load(layout.data), cell, target)
+
+
+if __name__ == "__main__":
+    cell_stage(main)

@@ -1,0 +1,18 @@
+"""visualize-inputs: t-SNE of one seed's images and of their features before training."""
+
+from typing import Any
+
+from pipeline.preparation import arrays, splits
+from pipeline.runtime.entry import stage
+from pipeline.runtime.layout import Layout
+from pipeline.visualization.inputs import write
+
+
+def main(params: dict[str, Any], seed: int) -> None:
+    layout = Layout(params["study"])
+    with layout.whole(layout.visualized_inputs(seed)) as target:
+        write(params, arrays.load(layout.data), splits.load(layout.split(seed)), seed, target)
+
+
+if __name__ == "__main__":
+    stage(main, seed=int)
