@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro ui track test check cells clean
+.PHONY: help setup repro report ui track test check cells clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -21,6 +21,11 @@ repro: $(VENV)/.repro ## run what is out of date (dvc repro), then print the res
 
 ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+report: $(VENV)/.repro ## make tables and page from the cells that are there, when some failed
+	python -m stages.aggregate
+	python -m stages.report
+	@python -m pipeline.report
 
 track: $(VENV)/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.runtime.errors import UserError
+
 
 @torch.no_grad()
 def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
@@ -21,15 +23,18 @@ def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
         (b,) int64 on the device of ``u``: row i of ``u`` is paired with ``targets[result[i]]``. No gradient.
 
     Raises:
-        ValueError: shapes that differ, or a value that isn't finite.
+        UserError: shapes that differ, or a value that isn't finite.
     """
     from scipy.optimize import linear_sum_assignment
 
     if u.shape != targets.shape or u.ndim != 2:
-        raise ValueError(f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}")
+        raise UserError(f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}")
     # The matrix is made where u lives, and only it crosses to the host.
     cost = -(u.float() @ targets.float().T)
     if not torch.isfinite(cost).all():
-        raise ValueError("u and targets must be finite: the network's outputs have overflowed or are NaN")
+        raise UserError(
+            "u and targets must be finite: the network's outputs have overflowed or are NaN; "
+            "lower training.optimizer.learning_rate or the quantizer's weight"
+        )
     _, columns = linear_sum_assignment(cost.cpu().numpy())
     return torch.from_numpy(np.asarray(columns, dtype=np.int64)).to(u.device)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.aggregation import aggregate
+from pipeline.aggregation.study import aggregate
 from pipeline.codes import unpack
 from pipeline.params import read
 from pipeline.runtime.layout import Cell, Layout, cells_of

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline.aggregation import result_table
+from pipeline.aggregation.comparison import result_table
 from pipeline.statistics import average_improvement, compare, holm
 from tests.conftest import ROOT
 

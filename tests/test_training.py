@@ -29,6 +29,6 @@ def test_images_read_from_disk_train_the_same_weights(
     for kind, free in (("resident", 1 << 40), ("mapped", 0)):
         monkeypatch.setattr(image_module, "_free", lambda device, free=free: free)
         (tmp_path / kind).mkdir()
-        train(params, Cell(method, "wr", 16, 0), data, split, tmp_path / kind)
+        train(params, {}, Cell(method, "wr", 16, 0), data, split, tmp_path / kind)
         written.append((tmp_path / kind / "weights.safetensors").read_bytes())
     assert written[0] == written[1]

@@ -24,7 +24,9 @@ BALANCE = [
 TIE_BOUNDS = ["map_pessimistic", "map_optimistic"]
 
 
-def result_table(table: pd.DataFrame, metrics: list[str], groups: dict[Group, str], *, paired: bool) -> pd.DataFrame:
+def result_table(
+    table: pd.DataFrame, metrics: list[str], *, paired: bool, groups: dict[Group, str] | None = None
+) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds, and each quantizer's test against ``original``.
 
     A paired test compares the seeds that both have. Where no test is possible, ``<metric>_note`` says why. A cell
@@ -32,8 +34,10 @@ def result_table(table: pd.DataFrame, metrics: list[str], groups: dict[Group, st
     ``<metric>_p_holm`` is adjusted for all tests of the metric in the table.
 
     Args:
-        groups: every (method, quantizer, bits) of the grid, with why cells of it are missing, or nothing.
+        groups: the rows, each with why cells of it are missing, or nothing; those of ``table`` unless given.
     """
+    if groups is None:
+        groups = dict.fromkeys((Group(*keys) for keys in table[KEYS].itertuples(index=False)), "")
     rows = []
     for group, why in groups.items():
         own_cells, baseline = (_of(table, group.method, q, group.bits) for q in (group.quantizer, BASELINE))

@@ -36,25 +36,31 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
     there, missing = present(params["grid"], layout)
     if not there:
         raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
-    cells, parts = cells_of(params["grid"]), params["informativeness"]["of"]
-    table, paired = cell_table(there, parts, layout), params["statistics"]["paired"]
+    parts = params["informativeness"]["of"]
+    table = cell_table(there, parts, layout)
     groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
     metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith("precision@"))]
-    results = result_table(table, metrics, groups, paired=paired)
-    table.to_csv(target / "cells.csv", index=False)
-    results.to_csv(target / "results.csv", index=False)
+    compared = {
+        "results": metrics,
+        "balance": BALANCE,
+        "informativeness": [f"informativeness_{part}" for part in parts],
+    }
+    tables = {
+        name: result_table(table, of, paired=params["statistics"]["paired"], groups=groups)
+        for name, of in compared.items()
+        if of
+    }
+    tables |= {"cells": table, "history": over_seeds(there, layout, "history.csv", ["epoch"])}
+    tables["curves"] = over_seeds(there, layout, "curves.csv", ["by", "at"])
+    for name, content in tables.items():
+        content.to_csv(target / f"{name}.csv", index=False)
+    results = tables["results"]
     write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
-    result_table(table, BALANCE, groups, paired=paired).to_csv(target / "balance.csv", index=False)
-    if parts:
-        informativeness = [f"informativeness_{part}" for part in parts]
-        result_table(table, informativeness, groups, paired=paired).to_csv(target / "informativeness.csv", index=False)
-    over_seeds(there, layout, "history.csv", ["epoch"]).to_csv(target / "history.csv", index=False)
-    over_seeds(there, layout, "curves.csv", ["by", "at"]).to_csv(target / "curves.csv", index=False)
     asked.write(params, layout, target)
     (target / "metrics").mkdir()
     for name, numbers in headline(results, [m for m in metrics if m not in TIE_BOUNDS]).items():
         write_json(target / "metrics" / f"{name}.json", numbers)
-    write_json(target / "about.json", {**about(params, layout), "cells": len(cells), "missing": missing})
+    write_json(target / "about.json", {**about(params, layout), "missing": missing})
 
 
 def drop_others(params: dict[str, Any], layout: Layout) -> None:

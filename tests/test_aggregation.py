@@ -1,0 +1,131 @@
+"""Tables of a study of which something is missing, and of what only some studies ask for."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.aggregation import asked
+from pipeline.aggregation.study import aggregate
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Group, Layout, cells_of
+from tests.conftest import Project
+from tests.messages import one_line
+
+pytestmark = pytest.mark.xdist_group("finished")
+
+
+@pytest.fixture
+def study(finished: Project, tmp_path: Path) -> tuple[dict[str, Any], Layout]:
+    """The finished study's params, and a copy of its results to do harm to."""
+    shutil.copytree(finished.results, tmp_path / "results" / "small")
+    return finished.params, Layout("small", tmp_path)
+
+
+def tables(params: dict[str, Any], layout: Layout) -> Path:
+    target = layout.root / "tables"
+    target.mkdir()
+    aggregate(params, layout, target)
+    return target
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_missing_cell_is_named_with_its_reason_and_the_rest_is_there(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    lost, failed = (cell for cell in cells_of(params["grid"]) if cell.group == Group("dsdh", "wr", 16))
+    for cell in (lost, failed):
+        shutil.rmtree(layout.metrics(cell))
+    layout.failure(failed).parent.mkdir()
+    layout.failure(failed).write_text("train: the loss is nan in epoch 3\n")
+    target = tables(params, layout)
+    about = json.loads((target / "about.json").read_text())
+    assert [(record["cell"], record["reason"]) for record in about["missing"]] == [
+        ("dsdh-wr-16-0", "not run yet"),
+        ("dsdh-wr-16-1", "train: the loss is nan in epoch 3"),
+    ]
+    results = {(row["method"], row["quantizer"]): row for row in rows(target / "results.csv")}
+    row = results["dsdh", "wr"]
+    assert (row["n"], row["map_mean"], row["map_p_value"]) == ("0", "", "")
+    assert row["map_note"] == "missing: not run yet; train: the loss is nan in epoch 3"
+    assert results["csq", "wr"]["n"] == "2" and results["csq", "wr"]["map_p_value"]
+    assert not (target / "metrics" / "dsdh-wr-16.json").exists()
+    assert len(rows(target / "cells.csv")) == 6
+
+
+def test_a_failed_choice_of_settings_is_its_cells_reason(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    cell = cells_of(params["grid"])[0]
+    shutil.rmtree(layout.metrics(cell))
+    layout.failure(cell.group).parent.mkdir()
+    layout.failure(cell.group).write_text("tune: no candidate trains\n")
+    about = json.loads((tables(params, layout) / "about.json").read_text())
+    assert [record["reason"] for record in about["missing"]] == ["tune: no candidate trains"]
+    row = rows(layout.root / "tables" / "results.csv")[0]
+    assert (row["n"], row["map_std"]) == ("1", "")
+
+
+def test_a_study_without_any_cell_is_one_line(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    shutil.rmtree(layout.all_metrics)
+    with pytest.raises(UserError) as error:
+        tables(params, layout)
+    one_line(error, "no cell has metrics", "not run yet", "dvc repro")
+
+
+def test_a_failing_stage_leaves_its_reason_and_a_good_one_takes_it_back(finished: Project) -> None:
+    cell = ["--method", "csq", "--quantizer", "wr", "--bits", "16", "--seed", "0"]
+    layout = Layout("small", finished.folder)
+    reason = layout.failure(cells_of(finished.params["grid"])[2])
+    before = (finished.folder / "params.yaml").read_text()
+    try:
+        finished.edit("training.optimizer.learning_rate", 1e30)
+        done = finished.run("python", "-m", "stages.train", *cell, check=False)
+        assert done.returncode == 1 and reason.read_text().startswith("train: u and targets must be finite")
+        assert "Traceback" not in done.stderr
+        assert len(reason.read_text().splitlines()) == 1
+    finally:
+        (finished.folder / "params.yaml").write_text(before)
+    finished.run("python", "-m", "stages.encode", *cell)
+    assert reason.exists(), "another stage of the cell says nothing about this one"
+    finished.run("python", "-m", "stages.train", *cell)
+    assert not reason.exists()
+    assert finished.repro() == [], "the same bytes again"
+
+
+def test_overhead_is_that_of_the_medians(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    params["timing"] |= {"methods": ["csq"], "batch_sizes": [16, 32], "bits": 48}
+    folder = layout.timing("csq", 16)
+    folder.mkdir()
+    times = [("original", 2.0), ("wr", 3.0), ("original", 4.0), ("wr", 5.0), ("original", 9.0), ("wr", 5.0)]
+    lines = "".join(f"{quantizer},{place},16,{value}\n" for place, (quantizer, value) in enumerate(times))
+    (folder / "timing.csv").write_text("quantizer,epoch,batch_size,seconds\n" + lines)
+    table = asked.timing_table(params, layout)
+    assert table["batch_size"].tolist() == [16, 16], "32 isn't there, and no reason to fail"
+    assert table["seconds_median"].tolist() == [4.0, 5.0]
+    assert table["overhead_percent"].tolist()[1] == pytest.approx(25)
+    assert pd.isna(table["overhead_percent"][0])
+
+
+def test_what_is_not_asked_for_is_dropped_from_the_workspace(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    for folder in (
+        layout.timing("csq", 16),
+        layout.batch_size(Group("csq", "wr", 16), 8, 0),
+        layout.visualized_inputs(0),
+    ):
+        folder.mkdir()
+    layout.tuning(Group("csq", "ot", 16)).mkdir()
+    tables(params, layout)
+    assert {folder.name for folder in layout.all_metrics.iterdir()} == {cell.name for cell in cells_of(params["grid"])}
+    assert {folder.name for folder in layout.all_tuning.iterdir()} == {
+        cell.group.name for cell in cells_of(params["grid"])
+    }

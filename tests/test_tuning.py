@@ -1,0 +1,153 @@
+"""Tuning: what is tried, what is chosen, and that no query image has a say in it."""
+
+import csv
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline import methods, protocols, quantizers, tuning
+from pipeline.preparation.arrays import Prepared
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Group
+from pipeline.training.cell import train
+from pipeline.training.setting import spelled, with_setting
+from pipeline.training.trial import validation_map
+from tests.conftest import ROOT
+from tests.messages import one_line
+
+GROUP = Group("dsdh", "wr", 16)
+SEED = 100
+
+
+@pytest.fixture
+def params() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["training"] |= {"epochs": 2, "batch_size": 16}
+    content["split"] = {"protocol": "hswd", "query": 30, "train": 60, "validation": 30}
+    content["tune"] = {"seeds": [SEED, SEED + 1]}
+    content["candidates"]["wr"] = {"weight": [0.1, 0.5, 2.0]}
+    return content
+
+
+def pictures(folder: Path, change: Any = None) -> Path:
+    """A prepared dataset of 200 images in four classes that can be told apart."""
+    random = np.random.default_rng(0)
+    classes = np.arange(200) % 4
+    images = random.integers(0, 100, (200, 8, 8, 3), dtype=np.uint8)
+    images[np.arange(200), classes] += 120
+    labels = np.eye(4, dtype=np.uint8)[classes]
+    if change is not None:
+        change(images, labels)
+    folder.mkdir()
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", np.packbits(labels, axis=1))
+    names = {name: 50 for name in "abcd"}
+    (folder / "manifest.json").write_text(json.dumps({"images": 200, "classes": names, "content_hash": "x"}))
+    return folder
+
+
+def tuned(params: dict[str, Any], data: Path, target: Path, group: Group = GROUP) -> tuple[list[dict[str, str]], Any]:
+    target.mkdir()
+    tuning.tune(params, group, data, target)
+    with (target / "curve.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream)), json.loads((target / "choice.json").read_text())
+
+
+def test_every_combination_is_a_setting_in_the_order_of_params() -> None:
+    found = tuning.settings({"learning_rate": [0.1, 0.2], "own_weight": [1, 2]})
+    assert [spelled(setting) for setting in found] == [
+        "learning_rate=0.1, own_weight=1",
+        "learning_rate=0.1, own_weight=2",
+        "learning_rate=0.2, own_weight=1",
+        "learning_rate=0.2, own_weight=2",
+    ]
+
+
+def test_the_choice_is_the_best_mean_over_seeds(params: dict[str, Any], tmp_path: Path) -> None:
+    curve, choice = tuned(params, pictures(tmp_path / "data"), tmp_path / "tuning")
+    assert [(row["weight"], row["seed"]) for row in curve] == [
+        (weight, seed) for weight in ("0.1", "0.5", "2.0") for seed in ("100", "101")
+    ]
+    means: dict[float, float] = {}
+    for row in curve:
+        means[float(row["weight"])] = means.get(float(row["weight"]), 0) + float(row["validation_map"]) / 2
+    assert choice["setting"] == {"weight": max(means, key=lambda weight: means[weight])}
+    assert choice["validation_map"] == pytest.approx(max(means.values()))
+    assert (choice["settings"], choice["seeds"]) == (3, [100, 101])
+    assert len({row["validation_map"] for row in curve}) > 1, "the settings differ in what they reach"
+
+
+@pytest.mark.parametrize("method", ["dsdh", "adsh"])
+@pytest.mark.parametrize("selection", ["validation", "test"])
+def test_query_images_have_no_say(method: str, selection: str, params: dict[str, Any], tmp_path: Path) -> None:
+    """With all query images and their labels replaced, the curve is the same to the last digit."""
+    params["training"]["selection"] = selection
+    params["tune"] = {"seeds": [SEED]}
+    labels = np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
+    query = protocols.draw(params["split"], labels, SEED).query
+
+    def spoil(images: Any, labels: Any) -> None:
+        images[query] = 255 - images[query]
+        labels[query] = np.roll(labels[query], 1, axis=1)
+
+    group = Group(method, "wr", 16)
+    before = tuned(params, pictures(tmp_path / "data"), tmp_path / "before", group)
+    after = tuned(params, pictures(tmp_path / "spoilt", spoil), tmp_path / "after", group)
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("method", "quantizer"),
+    [("dsdh", quantizer) for quantizer in quantizers.names()] + [(method, "original") for method in methods.names()],
+)
+def test_a_setting_that_diverges_is_tried_but_not_chosen(
+    method: str, quantizer: str, params: dict[str, Any], tmp_path: Path
+) -> None:
+    params["candidates"][quantizer] = {"learning_rate": [1e30, 0.002]}
+    group = Group(method, quantizer, 16)
+    curve, choice = tuned(params, pictures(tmp_path / "data"), tmp_path / "tuning", group)
+    assert [row["validation_map"] == "" for row in curve] == [True, True, False, False]
+    assert "lower training.optimizer.learning_rate" in curve[0]["note"]
+    assert choice["setting"] == {"learning_rate": 0.002} and choice["settings"] == 2
+
+
+def test_nothing_that_trains_is_one_line(params: dict[str, Any], tmp_path: Path) -> None:
+    params["candidates"]["original"] = {"learning_rate": [1e30]}
+    with pytest.raises(UserError) as error:
+        tuned(params, pictures(tmp_path / "data"), tmp_path / "tuning", Group("dsdh", "original", 16))
+    one_line(error, "no candidate of quantizer 'original' trains", "the loss is")
+
+
+def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Path) -> None:
+    """As if params.yaml said so; and the record names it."""
+    pictures(tmp_path / "data")
+    images, classes = np.load(tmp_path / "data" / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
+    data, split = Prepared(images, classes, {}), protocols.draw(params["split"], classes, 0)
+    setting = {"weight": 0.7, "learning_rate": 0.004}
+    said = deepcopy(params)
+    said["quantizers"]["wr"]["weight"] = 0.7
+    said["training"]["optimizer"]["learning_rate"] = 0.004
+    assert with_setting(params, GROUP, setting) == said
+    weights = {}
+    for name, (given, chosen) in {"set": (params, setting), "said": (said, {}), "plain": (params, {})}.items():
+        (tmp_path / name).mkdir()
+        train(given, chosen, Cell("dsdh", "wr", 16, 0), data, split, tmp_path / name)
+        weights[name] = (tmp_path / name / "weights.safetensors").read_bytes()
+    assert weights["set"] == weights["said"] != weights["plain"]
+    records = {name: json.loads((tmp_path / name / "training.json").read_text()) for name in weights}
+    assert records["set"]["setting"] == "weight=0.7, learning_rate=0.004"
+    assert "setting" not in records["said"]
+
+
+def test_a_batch_size_is_a_setting_too(params: dict[str, Any], tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "data")
+    data = Prepared(np.load(folder / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4], {})
+    params["training"]["epochs"] = 3
+    found = {size: validation_map(params, GROUP, {"batch_size": size}, SEED, data) for size in (8, 30)}
+    params["training"]["batch_size"] = 8
+    assert found[8] == validation_map(params, GROUP, {}, SEED, data) != found[30]
