@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report ui track test check cells clean
+.PHONY: help setup repro report ui track verify test check cells clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ report: $(VENV)/.repro ## make tables and page from the cells that are there, wh
 
 track: $(VENV)/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking
+
+verify: $(VENV)/.repro ## check that every number in the tables follows from the stored codes
+	@python -m pipeline.verification
 
 test: $(VENV)/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)

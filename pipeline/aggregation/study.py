@@ -16,6 +16,12 @@ from pipeline.runtime.outputs import read_json, write_json
 
 
 def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
+    """Write the study's tables, after removing what isn't of the study any more (``drop_others``)."""
+    drop_others(params, layout)
+    write(params, layout, target)
+
+
+def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     """Write the study's tables.
 
     ``cells.csv``: one row a cell. ``results.csv`` and ``results.json``, ``balance.csv``: one row a
@@ -26,13 +32,9 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
 
     A cell without metrics is left out of means, and named; the tables of the others are made all the same.
 
-    Metrics of cells that the grid no longer names are removed from the workspace first: this stage
-    depends on their folder as a whole. DVC's cache keeps them; a value put back is restored, not run.
-
     Raises:
         UserError: no cell has metrics.
     """
-    drop_others(params, layout)
     there, missing = present(params["grid"], layout)
     if not there:
         raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
@@ -64,7 +66,8 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
 
 
 def drop_others(params: dict[str, Any], layout: Layout) -> None:
-    """Remove from the workspace what lies among the metrics and tuned settings but isn't of this study's params."""
+    """Remove what lies among the metrics and tuned settings but isn't of these params: ``aggregate`` depends on both
+    folders as a whole. DVC's cache keeps it; a value put back is restored, not run."""
     cells, groups = cells_of(params["grid"]), groups_of(params["grid"])
     wanted = {layout.metrics(cell) for cell in cells} | {layout.tuning(group) for group in groups}
     wanted |= {layout.informativeness(cell, part) for cell in cells for part in params["informativeness"]["of"]}

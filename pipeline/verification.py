@@ -1,0 +1,139 @@
+"""``python -m pipeline.verification``: do all numbers in the tables follow from the files that are there?
+
+From the end to the beginning: the report's tables from the aggregate stage's, those from the cells' metrics, those
+from the stored codes, whose images and labels are compared with the split and the dataset. Only the step
+from images to codes, which needs the networks, is taken as it is.
+"""
+
+import csv
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from pipeline import report
+from pipeline.aggregation.study import present, write
+from pipeline.codes import pack_labels
+from pipeline.evaluation import evaluate_cell
+from pipeline.preparation import arrays, splits
+from pipeline.runtime.entry import command
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Layout
+
+#: Other versions of NumPy or pandas may add numbers in another order; more than that is a difference.
+TOLERANCE = 1e-9
+
+
+def verify(params: dict[str, Any], root: Path = Path()) -> str:
+    """Check every cell, the tables and the report of a study.
+
+    Returns:
+        what was found to agree, in one line.
+
+    Raises:
+        UserError: a line for each thing that doesn't follow from the files, or isn't there.
+    """
+    layout = Layout(params["study"], root)
+    there, missing = present(params["grid"], layout)
+    problems = [f"{record['cell']}: no metrics ({record['reason']})" for record in missing]
+    if not layout.data.exists():
+        raise UserError(f"{layout.data} is missing; run `dvc pull` or `dvc repro`")
+    data = arrays.load(layout.data)
+    with TemporaryDirectory() as folder:
+        for cell in there:
+            problems += [f"{cell.name}: {what}" for what in _cell(params, cell, data, layout, Path(folder))]
+        problems += _tables(params, layout, Path(folder)) if there else []
+    if problems:
+        raise UserError("\n".join(problems))
+    return f"{params['study']}: {len(there)} cells re-evaluated from their codes; tables and report follow from them"
+
+
+def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
+    """What doesn't agree between a cell's split, codes and metrics."""
+    codes, trained = layout.codes(cell), layout.train(cell)
+    for folder in (layout.split(cell.seed), codes, trained):
+        if not folder.exists():
+            yield f"{folder} is missing; run `dvc pull` or `dvc repro`"
+            return
+    split = splits.load(layout.split(cell.seed))
+    for part in ("query", "database"):
+        indices = np.load(codes / f"{part}_indices.npy")
+        if not np.array_equal(indices, getattr(split, part)):
+            yield f"its {part} codes aren't of the {part} images of the split"
+        elif not np.array_equal(np.load(codes / f"{part}_labels.npy"), pack_labels(data.labels[indices])):
+            yield f"the labels beside its {part} codes aren't the dataset's"
+    target = aside / cell.name
+    target.mkdir()
+    evaluate_cell(params["evaluation"], cell, trained, codes, target)
+    yield from _differing(layout.metrics(cell), target)
+
+
+def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str]:
+    """What of tables and report isn't what would be made of the files now."""
+    tables, page = aside / "tables", aside / "report"
+    tables.mkdir()
+    write(params, layout, tables)
+    yield from (f"tables: {what}" for what in _differing(layout.tables, tables))
+    page.mkdir()
+    report.write(layout.tables, page)
+    yield from (f"report: {what}" for what in _differing(layout.report, page))
+
+
+def _differing(found: Path, expected: Path) -> Iterator[str]:
+    """Files that differ in more than rounding; pictures, whose bytes depend on a library's version, by name alone."""
+    for file in sorted(path for path in expected.rglob("*") if path.is_file()):
+        name = file.relative_to(expected)
+        other = found / name
+        if not other.exists():
+            yield f"{name} is missing"
+        elif file.suffix not in (".png", ".svg"):
+            where = _difference(_values(other), _values(file))
+            if where:
+                yield f"{name}: {where}"
+
+
+def _values(file: Path) -> list[tuple[str, str]]:
+    """A text file as (place, value): the fields of a CSV, the leaves of JSON, the lines of anything else."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".csv":
+        return [(f"row {at}, {name}", str(value)) for at, row in enumerate(csv.DictReader(text.splitlines()), 1)
+                for name, value in row.items()]  # fmt: skip
+    if file.suffix == ".json":
+        return list(_leaves(json.loads(text)))
+    text = re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+    return [(f"line {at}", line) for at, line in enumerate(text.splitlines(), 1)]
+
+
+def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(content, dict | list):
+        for key, inner in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _leaves(inner, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, str(content)
+
+
+def _difference(found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
+    """The first difference in words; empty where there is none."""
+    for (place, value), (other_place, other) in zip(found, expected, strict=False):
+        if place != other_place or not _same(value, other):
+            return f"{place} is {value[:80]!r}, but {other[:80]!r} follows from the files"
+    return "" if len(found) == len(expected) else f"{len(found)} values, but {len(expected)} follow from the files"
+
+
+def _same(value: str, other: str) -> bool:
+    if value == other:
+        return True
+    try:
+        return math.isclose(float(value), float(other), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(command(verify))
