@@ -16,7 +16,7 @@ from pipeline.report.tables import Table, build, markdown, plain
 
 HERE = Path(__file__).parent
 #: Characters of figures on the page; what is beyond is linked, so that a page of the largest study opens on a phone.
-INLINE_LIMIT = 5_500_000
+INLINE_LIMIT = 5_000_000
 #: Entries of the contents that need no folding.
 FLAT = 12
 

@@ -22,8 +22,8 @@ from pipeline.report.source import Source
 
 __all__ = ["Group", "Picture", "draw", "shades"]
 
-#: Page order.
-FIGURES = (map_by_method, bits, tuning, batch_size, timing, validation, precision_recall, tsne, gallery, losses)
+#: Page order. Those with pixels come last: where the page is full, they are the ones that are linked instead.
+FIGURES = (map_by_method, bits, tuning, batch_size, timing, validation, precision_recall, losses, tsne, gallery)
 
 
 def draw(source: Source, folder: Path) -> list[Group]:

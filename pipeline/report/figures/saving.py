@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.report.figures.style import AXIS, GRID, INK, PALETTE, PAPER, Plate
 
-#: An embedded picture below this many characters is left as it is on the page.
+#: An embedded picture below this many characters is left as it is.
 SMALL = 8_000
 
 
@@ -50,7 +50,9 @@ def _write(figure: Figure, folder: Path, name: str) -> str:
     path = folder / f"{name}.svg"
     figure.savefig(path, dpi=144, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     figure.savefig(path.with_suffix(".png"), dpi=144, metadata={"Software": None})
-    return _inline(path.read_text(encoding="utf-8"), name)
+    svg = re.sub(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", _lighter, path.read_text(encoding="utf-8"))
+    path.write_text(svg, encoding="utf-8", newline="\n")
+    return _inline(svg, name)
 
 
 def _inline(svg: str, name: str) -> str:
@@ -63,12 +65,11 @@ def _inline(svg: str, name: str) -> str:
     series = {color: f"series-{place}" for place, color in enumerate(PALETTE)}
     for color, variable in ({INK: "ink", AXIS: "axis", GRID: "grid"} | series).items():
         element = re.sub(rf"\b(fill|stroke): {color}", rf"\1: var(--{variable})", element)
-    element = re.sub(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", _lighter, element)
     return element.replace(f"fill: {PAPER}", "fill: none")
 
 
 def _lighter(found: re.Match[str]) -> str:
-    """An embedded picture in 256 colours, a third of the size; the files keep all colours."""
+    """An embedded picture in 256 colours, a third of the size; the PNG file keeps all colours."""
     encoded = re.sub(r"\s", "", found[1])
     if len(encoded) > SMALL:
         target = io.BytesIO()

@@ -76,7 +76,7 @@ class Plate:
 def shades(source: Source) -> dict[str, int]:
     """Each quantizer's place in the palette: the baseline is grey, the others follow in grid order."""
     further = (source.tuning, source.timing, source.batch_size, source.tsne, source.gallery)
-    named = [name for table in further if table is not None for name in table["quantizer"] if name]
+    named = [name for table in further if table is not None for name in table["quantizer"].unique() if name]
     others = [name for name in dict.fromkeys([*source.quantizers, *named]) if name != BASELINE]
     return {BASELINE: 0} | {name: 1 + place % (len(PALETTE) - 1) for place, name in enumerate(others)}
 

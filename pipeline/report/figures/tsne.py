@@ -49,7 +49,7 @@ def draw(source: Source, common: pandas.DataFrame, codes: pandas.DataFrame) -> F
     wide = -(-len(columns) // blocks)
     rows = max(map(len, columns))
     columns += [[]] * (blocks * wide - len(columns))
-    figure, places = panels(blocks * rows * wide, wide, WIDTH / max(wide, 3) + 0.3)
+    figure, places = panels(blocks * rows * wide, wide, WIDTH / max(wide, 4) + 0.3)
     for place, axes in enumerate(places):
         column = columns[place // (rows * wide) * wide + place % wide]
         row = place // wide % rows
@@ -97,7 +97,7 @@ def _legend(figure: Figure, source: Source, labels: list[int]) -> None:
                marker=MARKERS[label // len(CLASSES) % len(MARKERS)], markersize=6)
         for label in labels
     ]  # fmt: skip
-    fitting = max(1, 125 // (max(map(len, names)) + 6))
+    fitting = max(1, 130 // (max(map(len, names)) + 4))
     figure.legend(
         handles, names, loc="outside upper left", ncols=min(len(names), fitting), fontsize=9,
         handlelength=1, handletextpad=0.3, columnspacing=1.2,
