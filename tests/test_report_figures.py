@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -46,6 +47,13 @@ def made(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tables, tmp_path_factory.mktemp("output") / "report")
 
 
+@pytest.fixture(autouse=True)
+def style() -> Iterator[None]:
+    """The report's style for what a test draws by itself."""
+    with matplotlib.style.context(["default", figures.style.STYLE]):
+        yield
+
+
 def drawn(made: Path, name: str) -> str:
     return (made / "figures" / f"{name}.svg").read_text(encoding="utf-8")
 
@@ -54,8 +62,7 @@ def drawn_anew(tables: Path, target: Path, *modules: ModuleType) -> list[figures
     """Only the figures of these modules."""
     target.mkdir()
     source = read(tables)
-    with matplotlib.style.context(["default", figures.style.STYLE]):
-        return [save(plate, target) for module in modules for plate in module.plates(source)]
+    return [save(plate, target) for module in modules for plate in module.plates(source)]
 
 
 def test_everything_measured_is_drawn_as_two_files(made: Path) -> None:
