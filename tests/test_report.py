@@ -480,12 +480,17 @@ def chromium() -> str:
 
 def browse(chromium: str, folder: Path, scratch: Path, *options: str) -> str:
     """Open the page headless and give what the browser prints."""
+    return opened(chromium, folder, scratch, *options).stdout
+
+
+def opened(chromium: str, folder: Path, scratch: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Open the page headless."""
     quiet = ("disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
              "disable-sync", "hide-scrollbars")  # fmt: skip
     switches = [f"--{name}" for name in ("headless", "no-sandbox", "disable-gpu", *quiet)]
     switches += [f"--user-data-dir={scratch / 'profile'}", *options]
     command = [chromium, *switches, (folder / "index.html").as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from pipeline.report.source import Source, read
 from pipeline.report.tables import Table, build, markdown, plain
 
 HERE = Path(__file__).parent
+#: Characters of figures on the page; what is beyond is linked, so that a page of the largest study opens on a phone.
+INLINE_LIMIT = 5_000_000
+#: Entries of the contents that need no folding.
+FLAT = 12
 
 
 def write(tables: Path, target: Path) -> None:
@@ -32,18 +37,18 @@ def write(tables: Path, target: Path) -> None:
     title = f"Study {source.about['study']}"
     folder = target / "figures"
     folder.mkdir()
-    pictures = figures.draw(source, folder)
+    groups = figures.draw(source, folder)
     texts = {
         "results.md": markdown(built, title),
         "results.txt": plain(built[0], title),
-        "index.html": page(source, built, pictures),
+        "index.html": page(source, built, groups),
     }
     for name, text in texts.items():
         (target / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def page(source: Source, tables: list[Table], pictures: list[figures.Picture]) -> str:
-    """The page as text."""
+def page(source: Source, tables: list[Table], groups: list[figures.Group]) -> str:
+    """The page as text; the first of ``tables`` is the results."""
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader(HERE),
@@ -52,18 +57,56 @@ def page(source: Source, tables: list[Table], pictures: list[figures.Picture]) -
         lstrip_blocks=True,
     )
     script = (HERE / "sort.js").read_text(encoding="utf-8")
+    shown = within(INLINE_LIMIT, groups)
     return environment.get_template("page.html").render(
         source=source,
         about=source.about,
         baseline=BASELINE,
         shades=figures.shades(source),
-        tables={table.name: table for table in tables},
-        pictures=[(picture, Markup(picture.svg)) for picture in pictures],
+        results=tables[0],
+        tables=tables[1:],
+        contents=contents(tables, groups),
+        groups=shown,
+        pixels=any("data:image" in picture.svg for group in shown for picture in group.pictures),
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=_hash(script),
-        **_facts(source),
+        **_facts(source, tables),
     )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the contents; ``inner`` is folded away."""
+
+    title: str
+    anchor: str
+    inner: list["Entry"] = field(default_factory=list)
+
+
+def contents(tables: list[Table], groups: list[figures.Group]) -> list[Entry]:
+    """What the page holds, in page order; tables and figures are one folded entry each where a flat list is long."""
+    results, *others = [Entry(table.title, f"{table.name}-section") for table in tables]
+    pictures = [Entry(group.title, group.name) for group in groups]
+    start = [results, Entry("How to read this", "reading")]
+    flat = [*start, *([Entry("Figures", "figures")] if pictures else []), *others]
+    if len(flat) <= FLAT:
+        return flat
+    folded = [Entry("Figures", "figures", pictures), Entry("Further tables", "tables", others)]
+    return [*start, *(entry for entry in folded if entry.inner)]
+
+
+def within(limit: int, groups: list[figures.Group]) -> list[figures.Group]:
+    """The groups with as many of their pictures, in page order, as ``limit`` characters hold; others lose ``svg``."""
+    shown = []
+    for group in groups:
+        pictures = []
+        for picture in group.pictures:
+            fits = len(picture.svg) <= limit
+            limit -= len(picture.svg) * fits
+            pictures.append(picture if fits else replace(picture, svg=""))
+        shown.append(replace(group, pictures=pictures))
+    return shown
 
 
 def _hash(script: str) -> str:
@@ -71,7 +114,10 @@ def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _facts(source: Source) -> dict[str, Any]:
+def _facts(source: Source, tables: list[Table]) -> dict[str, Any]:
     """Counts for the page's running text."""
     tested = sum(1 for p in source.results["map_p_value"] if p not in ("", "nan"))
-    return {"tested": tested, "cells": len(source.cells), "missing": source.missing_cells}
+    listed = source.about.get("missing")
+    missing = source.missing_cells if listed is None else len(listed)
+    listing = any(table.name == "missing" for table in tables)
+    return {"tested": tested, "cells": len(source.cells), "missing": missing, "missing_listed": listing}

@@ -30,6 +30,8 @@ OPTIONAL = {
     "tsne.csv": ("of", *KEYS, "seed", "label", "x", "y"),
     "gallery.csv": (*KEYS, "seed", "row", "query", "rank", "image", "distance", "relevant"),
 }
+#: Columns that say which point a row is; what is measured there may be missing.
+NUMBERS = {"bits", "seed", "epoch", "batch_size", "label", "row", "rank", "distance"}
 AGAIN = "Run the aggregate stage again."
 ABOUT = ("study", "dataset", "selection", "ties")
 
@@ -152,7 +154,7 @@ def _read_csv(path: Path, required: tuple[str, ...]) -> pandas.DataFrame:
     missing = [column for column in required if column not in table.columns]
     if missing:
         raise UserError(f"{path} lacks the column {', '.join(missing)}. {AGAIN}")
-    for column in {"bits", "seed", "epoch"} & set(required):
+    for column in NUMBERS & set(required):
         # images and features, which t-SNE shows beside codes, have no bits
         wrong = [text for text in table[column] if number(text) is None and (text or "of" not in required)]
         if wrong:

@@ -1,0 +1,36 @@
+"""mAP against code length, a panel per method."""
+
+from collections.abc import Iterator
+
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.report.figures.style import Plate, Sketch, color, dash, method_panels, numeric
+from pipeline.report.source import Source
+
+CAPTION = "Mean over seeds; bars: ± standard deviation. The axis does not start at zero."
+
+
+def plates(source: Source) -> Iterator[Plate]:
+    if len(source.bits) > 1:
+        title = f"{source.map_label} against code length"
+        yield Plate("bits", title, CAPTION, [Sketch("bits", title, draw(source))])
+
+
+def draw(source: Source) -> Figure:
+    """A line per quantizer in each panel."""
+
+    def panel(axes: Axes, rows: pandas.DataFrame) -> None:
+        for name in dict.fromkeys(rows["quantizer"]):
+            line = rows[rows["quantizer"] == name].sort_values("bits")
+            axes.errorbar(
+                line["bits"], line["map_mean"], yerr=line["map_std"].fillna(0.0), color=color(source, name),
+                linestyle=dash(source, name), marker="o", markersize=4, elinewidth=1.1, capsize=2.5,
+            )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([float(bits) for bits in source.bits], source.bits)
+        axes.minorticks_off()
+        axes.set_xlabel("bits")
+
+    return method_panels(source, numeric(source.results), source.map_label, panel)

@@ -1,0 +1,102 @@
+"""Queries and their nearest images in the database, a figure per cell."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.report.figures.style import AXIS, INK, WIDTH, Plate, Sketch, numeric, slug
+from pipeline.report.source import AGAIN, Source
+from pipeline.runtime.errors import UserError
+
+CAPTION = (
+    "Left: the query; beside it its nearest images in the database by Hamming distance, nearest first. Solid frame and "
+    "✓: shares a class with the query; dashed frame and ✗: doesn't. The number is the distance. The queries were "
+    "drawn at random, not chosen; among images at one distance the order is arbitrary."
+)
+RIGHT, WRONG = "#009e73", "#d55e00"  # the palette's green and vermilion, which the page's dark scheme lightens
+KEYS = ["method", "quantizer", "bits", "seed"]
+
+
+def plates(source: Source) -> Iterator[Plate]:
+    if source.gallery is not None:
+        yield Plate("gallery", "Nearest images of random queries", CAPTION, _sketches(source))
+
+
+def _sketches(source: Source) -> Iterator[Sketch]:
+    assert source.gallery is not None
+    several = [key for key in KEYS if source.gallery[key].nunique() > 1 or key in ("method", "quantizer")]
+    for cell, rows in source.gallery.groupby(KEYS, sort=False):
+        key = dict(zip(KEYS, cell, strict=True))
+        name = "-".join(cell)
+        shown = {"bits": f"{key['bits']} bits", "seed": f"seed {key['seed']}"}
+        right = f"{(rows['relevant'] == 'yes').sum()} of {len(rows)} right"
+        title = f"{', '.join(shown.get(part, key[part]) for part in several)}: {right}"
+        figure = draw(numeric(rows), source.folder / "gallery" / f"{name}.png")
+        yield Sketch(f"gallery-{slug(name)}", title, figure)
+
+
+def draw(rows: pandas.DataFrame, path: Path) -> Figure:
+    """One cell's grid of tiles, set apart and framed; small tiles are scaled up without smoothing."""
+    queries, ranks = sorted(rows["row"].unique()), sorted(rows["rank"].unique())
+    tiles = _tiles(path, len(queries), 1 + len(ranks))
+    side = tiles.shape[2]
+    sheet, pitch = _sheet(tiles)
+    height, width = sheet.shape[:2]
+    figure = Figure(figsize=(WIDTH, WIDTH * height / width))
+    axes = figure.add_axes((0.002, 0.002, 0.996, 0.996))  # room for half a frame's line
+    axes.set_axis_off()
+    axes.imshow(sheet, interpolation="none", extent=(0, width, height, 0))
+    for row in range(len(queries)):
+        _mark(axes, (0, row * pitch[0]), side, "query", edgecolor=AXIS, linewidth=1)
+    for hit in rows.itertuples():
+        place = ((1 + ranks.index(hit.rank)) * pitch[1], queries.index(hit.row) * pitch[0])
+        right = hit.relevant == "yes"
+        frame = {
+            "edgecolor": RIGHT if right else WRONG,
+            "linestyle": "-" if right else (0, (2.5, 1.5)),
+            "linewidth": 2.2,
+        }
+        _mark(axes, place, side, f"{'✓' if right else '✗'} {hit.distance:g}", **frame)
+    return figure
+
+
+def _tiles(path: Path, rows: int, columns: int) -> Any:
+    """(rows, columns, side, side, 3) uint8."""
+    try:
+        picture = np.asarray(Image.open(path).convert("RGB"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: gallery.csv names its cell. {AGAIN}") from None
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path} cannot be read as a picture ({error}). {AGAIN}") from None
+    side = picture.shape[0] // rows
+    if picture.shape != (rows * side, columns * side, 3) or side == 0:
+        size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
+        raise UserError(f"{path} is {size}, not {rows} rows of {columns} square tiles as in gallery.csv. {AGAIN}")
+    return picture.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+
+
+def _sheet(tiles: Any) -> tuple[Any, tuple[int, int]]:
+    """The tiles with transparent room between them, and the distances of their corners (down, across)."""
+    rows, columns, side = tiles.shape[:3]
+    pitch = side + max(3, round(side * 0.36)), side + max(1, round(side * 0.14))
+    sheet = np.zeros((rows * pitch[0], columns * pitch[1], 4), np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * pitch[0], column * pitch[1]
+            sheet[top : top + side, left : left + side, :3] = tiles[row, column]
+            sheet[top : top + side, left : left + side, 3] = 255
+    return sheet, pitch
+
+
+def _mark(axes: Axes, place: tuple[int, int], side: int, text: str, **frame: Any) -> None:
+    """A frame around the tile and a line of text below it."""
+    axes.add_patch(Rectangle(place, side, side, fill=False, clip_on=False, **frame))
+    below = place[1] + side * 1.06
+    axes.text(place[0] + side / 2, below, text, ha="center", va="top", fontsize=8.5, color=INK)

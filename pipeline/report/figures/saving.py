@@ -1,0 +1,79 @@
+"""Figures become files, and elements of the page."""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from pipeline.report.figures.style import AXIS, GRID, INK, PALETTE, PAPER, Plate
+
+#: An embedded picture below this many characters is left as it is.
+SMALL = 8_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page; ``svg`` is the element to put inline."""
+
+    name: str
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures of one kind under one title and caption; ``name`` is the element's id on the page."""
+
+    name: str
+    title: str
+    caption: str
+    pictures: list[Picture]
+
+
+def save(plate: Plate, folder: Path) -> Group:
+    """Draw and write a plate's figures, as SVG and as PNG."""
+    pictures = [
+        Picture(sketch.name, sketch.title, _write(sketch.figure, folder, sketch.name)) for sketch in plate.sketches
+    ]
+    return Group(f"figure-{plate.name}", plate.title, plate.caption, pictures)
+
+
+def _write(figure: Figure, folder: Path, name: str) -> str:
+    """Write both files without dates or versions, which would change the bytes; the element for the page."""
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)  # the layout stands; each file would compute it again
+    path = folder / f"{name}.svg"
+    figure.savefig(path, dpi=144, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(path.with_suffix(".png"), dpi=144, metadata={"Software": None})
+    svg = re.sub(r"data:image/png;base64,\s*([A-Za-z0-9+/=\s]+)", _lighter, path.read_text(encoding="utf-8"))
+    path.write_text(svg, encoding="utf-8", newline="\n")
+    return _inline(svg, name)
+
+
+def _inline(svg: str, name: str) -> str:
+    """The ``<svg>`` element for the page: ids of its own, colours that follow its light or dark scheme."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r'\bid="', f'id="{name}-', element)
+    element = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", element)
+    element = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", element)
+    element = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", element)
+    series = {color: f"series-{place}" for place, color in enumerate(PALETTE)}
+    for color, variable in ({INK: "ink", AXIS: "axis", GRID: "grid"} | series).items():
+        element = re.sub(rf"\b(fill|stroke): {color}", rf"\1: var(--{variable})", element)
+    return element.replace(f"fill: {PAPER}", "fill: none")
+
+
+def _lighter(found: re.Match[str]) -> str:
+    """An embedded picture in 256 colours, a third of the size; the PNG file keeps all colours."""
+    encoded = re.sub(r"\s", "", found[1])
+    if len(encoded) > SMALL:
+        target = io.BytesIO()
+        picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
+        picture.quantize(256, Image.Quantize.FASTOCTREE).save(target, "PNG", optimize=True)
+        encoded = min(encoded, base64.b64encode(target.getvalue()).decode(), key=len)
+    return f"data:image/png;base64,{encoded}"

@@ -1,0 +1,98 @@
+"""Validation mAP against a quantizer's weight (WR, Figure 2), a figure per quantizer, a panel per method."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pipeline.aggregation import BASELINE
+from pipeline.report.figures.style import (
+    INK,
+    MARKERS,
+    PALETTE,
+    Plate,
+    Sketch,
+    across,
+    band,
+    numeric,
+    panels,
+    slug,
+    tested_values,
+)
+from pipeline.report.source import Source
+
+CAPTION = (
+    "Mean over seeds; band: ± standard deviation. Ring: the weight that was chosen. Dotted line: the best that "
+    f"{BASELINE} reached at the same code length. Where another value was tuned along with the weight, each point is "
+    "the best of its trials. The axis does not start at zero."
+)
+
+
+def plates(source: Source) -> Iterator[Plate]:
+    if source.tuning is not None and "weight" in source.tuning:
+        yield Plate("weight", "Validation mAP against the quantizer's weight", CAPTION, _sketches(source))
+
+
+def _sketches(source: Source) -> Iterator[Sketch]:
+    trials = numeric(source.tuning)
+    trials = trials[trials["validation_map_mean"].notna()]
+    baseline, weighted = trials[trials["quantizer"] == BASELINE], trials[trials["weight"].notna()]
+    for name in dict.fromkeys(weighted["quantizer"]):
+        rows = weighted[weighted["quantizer"] == name]
+        yield Sketch(f"weight-{slug(name)}", name, draw(rows, baseline))
+
+
+def draw(trials: pandas.DataFrame, baseline: pandas.DataFrame) -> Figure:
+    """A line per code length in each panel, from one quantizer's trials."""
+    methods, lengths = list(dict.fromkeys(trials["method"])), sorted(trials["bits"].unique())
+    columns = across(len(methods))
+    figure, places = panels(len(methods), columns, 3.1 if len(methods) <= 3 else 2.6, sharey=True)
+    for place, (axes, method) in enumerate(zip(places, methods, strict=True)):
+        rows, reference = (table[table["method"] == method] for table in (trials, baseline))
+        for at, bits in enumerate(lengths):
+            best = reference.loc[reference["bits"] == bits, "validation_map_mean"].max()
+            _line(axes, rows[rows["bits"] == bits], best, at)
+        tested_values(axes, rows["weight"])
+        axes.set_title(method)
+        if place >= len(methods) - columns:
+            axes.set_xlabel("weight")
+        if place % columns == 0:
+            axes.set_ylabel("validation mAP")
+    _legend(figure, lengths)
+    return figure
+
+
+def _line(axes: Axes, trials: pandas.DataFrame, reference: float, at: int) -> None:
+    best = trials.sort_values("validation_map_mean").groupby("weight").tail(1).sort_values("weight")
+    shade = _shade(at)
+    axes.plot(best["weight"], best["validation_map_mean"], color=shade, marker=_marker(at), markersize=4.5)
+    band(axes, best["weight"], best["validation_map_mean"], best["validation_map_std"], shade)
+    chosen = trials[trials["chosen"] == "yes"]
+    axes.plot(chosen["weight"], chosen["validation_map_mean"], **_ring())
+    if reference == reference:  # not NaN: the baseline was tuned, too
+        axes.axhline(reference, color=shade, linestyle=":", linewidth=1.4)
+
+
+def _shade(at: int) -> str:
+    """A code length's colour; grey stays the baseline's."""
+    return PALETTE[1 + at % (len(PALETTE) - 1)]
+
+
+def _marker(at: int) -> str:
+    return MARKERS[at % len(MARKERS)]
+
+
+def _ring() -> dict[str, Any]:
+    return {"linestyle": "", "marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": INK}
+
+
+def _legend(figure: Figure, lengths: list[float]) -> None:
+    handles = [Line2D([], [], color=_shade(at), marker=_marker(at), markersize=4.5) for at in range(len(lengths))]
+    labels = [f"{bits:g} bits" for bits in lengths]
+    handles += [Line2D([], [], **_ring()), Line2D([], [], color=INK, linestyle=":", linewidth=1.4)]
+    figure.legend(
+        handles, [*labels, "chosen", f"best {BASELINE}"], loc="outside upper left", ncols=min(6, len(handles))
+    )
