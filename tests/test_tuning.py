@@ -127,7 +127,7 @@ def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Pa
     """As if params.yaml said so; and the record names it."""
     pictures(tmp_path / "data")
     images, classes = np.load(tmp_path / "data" / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
-    data, split = Prepared(images, classes, {}), protocols.draw(params["split"], classes, 0)
+    data, split = Prepared(images, classes, {"content_hash": "x"}), protocols.draw(params["split"], classes, 0)
     setting = {"weight": 0.7, "learning_rate": 0.004}
     said = deepcopy(params)
     said["quantizers"]["wr"]["weight"] = 0.7
@@ -142,6 +142,9 @@ def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Pa
     records = {name: json.loads((tmp_path / name / "training.json").read_text()) for name in weights}
     assert records["set"]["setting"] == "weight=0.7, learning_rate=0.004"
     assert "setting" not in records["said"]
+    hashes = {name: record["params_hash"] for name, record in records.items()}
+    assert hashes["set"] == hashes["said"] != hashes["plain"], "what counts is what it was trained with"
+    assert len({record["split_hash"] for record in records.values()}) == 1
 
 
 def test_a_batch_size_is_a_setting_too(params: dict[str, Any], tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Training one cell: from its params to weights, history and metrics on disk."""
 
+import platform
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -15,7 +17,7 @@ from pipeline.runtime.layout import Cell, Group
 from pipeline.runtime.outputs import write_json
 from pipeline.training.history import History
 from pipeline.training.loop import Trainer
-from pipeline.training.setting import Setting, spelled, with_setting
+from pipeline.training.setting import Setting, params_hash, spelled, with_setting
 
 
 def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
@@ -41,7 +43,9 @@ def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, spl
 def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, split: Split, target: Path) -> None:
     """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
 
-    Nothing that differs between two runs of the same cell (times, host names) goes into the files.
+    Nothing that differs between two runs of the same cell (times, host names) goes into the files. The record names
+    what the cell was made of: hashes of params, split and dataset, device and versions. Its code is named by the
+    lock file, and by the git commit of its MLflow run.
 
     Args:
         setting: what tuning chose; stands in for values of ``params``.
@@ -60,5 +64,10 @@ def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, 
         "parameters": sum(parameter.numel() for parameter in ready.network.parameters()),
         "device": ready.device.type,
         "torch": torch.__version__.split("+")[0],
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "params_hash": params_hash(params, cell.group),
+        "split_hash": split.digest()[:16],
+        "content_hash": data.manifest["content_hash"][:16],
     }
     write_json(target / "training.json", record)
