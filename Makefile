@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro ui track test check cells clean
+.PHONY: help setup repro ui track share fetch-results check-shared test check cells clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -24,6 +24,15 @@ ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
 
 track: $(VENV)/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking
+
+share: $(VENV)/.repro ## give results to colleagues: push them to the DVC remote, run cache included
+	@python -m pipeline.sharing share
+
+fetch-results: $(VENV)/.repro ## get the results of the commit that is checked out from the DVC remote
+	@python -m pipeline.sharing fetch
+
+check-shared: $(VENV)/.repro ## name the stages whose results the DVC remote lacks
+	@python -m pipeline.sharing check
 
 test: $(VENV)/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)
