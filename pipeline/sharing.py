@@ -42,7 +42,7 @@ def share(params: Params) -> str:
         _copy_runs(repo.cache.legacy, remote.legacy_odb)
         repo.push()
         _transfer(repo.cache.local, remote.odb, _everything(repo, remote))
-        said = _all_there(repo, remote, params["study"])
+        said = _all_there(repo, remote, params["study"]) + _without_runs(remote)
     locks = subprocess.run(
         ["git", "status", "--porcelain", "--", "params.yaml", "*dvc.lock"], capture_output=True, text=True
     ).stdout.splitlines()
@@ -57,12 +57,15 @@ def fetch(params: Params) -> str:
     Raises:
         UserError: no remote, one that can't be read, or one that lacks results; what it has is there then.
     """
+    from dvc.exceptions import DownloadError
+
     with _opened() as (repo, remote):
         _copy_runs(remote.legacy_odb, repo.cache.legacy)
-        repo.fetch()
+        with suppress(DownloadError):  # it counts what lacks; below it is named
+            repo.fetch()
         _transfer(remote.odb, repo.cache.local, _everything(repo, remote))
         repo.checkout(allow_missing=True)
-        return _all_there(repo, remote, params["study"])
+        return _all_there(repo, remote, params["study"]) + _without_runs(remote)
 
 
 def check(params: Params) -> str:
@@ -155,15 +158,11 @@ def _transfer(source: "HashFileDB", target: "HashFileDB", objects: "Iterable[Has
 
 
 def _copy_runs(source: "HashFileDB", target: "HashFileDB") -> None:
-    """Copy the entries of the run cache that the target lacks, files ``runs/<2 of key>/<key>/<value>``.
-
-    Not from or to a plain web server, which can't list them.
-    """
-    from dvc.fs import HTTPFileSystem
+    """Copy the entries of the run cache that the target lacks, files ``runs/<2 of key>/<key>/<value>``."""
     from dvc_objects.fs import generic
 
     root = source.fs.join(source.path, "runs")
-    if any(isinstance(store.fs, HTTPFileSystem) for store in (source, target)) or not source.fs.exists(root):
+    if _on_the_web(source) or _on_the_web(target) or not source.fs.exists(root):
         return
     files = list(source.fs.find(source.fs.ls(root, detail=False)))
     paths = [target.fs.join(target.path, *source.fs.relparts(file, source.path)) for file in files]
@@ -171,8 +170,19 @@ def _copy_runs(source: "HashFileDB", target: "HashFileDB") -> None:
     if any(absent):
         files, paths = list(compress(files, absent)), list(compress(paths, absent))
         for folder in sorted({target.fs.parent(path) for path in paths}):
-            target.fs.makedirs(folder, exist_ok=True)
+            target.makedirs(folder)
         generic.copy(source.fs, files, target.fs, paths)
+
+
+def _on_the_web(store: "HashFileDB | Remote") -> bool:
+    """A plain web server can't list files, and DVC keeps no run cache there."""
+    from dvc.fs import HTTPFileSystem
+
+    return isinstance(store.fs, HTTPFileSystem)
+
+
+def _without_runs(remote: "Remote") -> str:
+    return "\nwithout the run cache, which a web server can't hold: docs/sharing.md" if _on_the_web(remote) else ""
 
 
 @contextmanager
