@@ -204,6 +204,8 @@ def _opened() -> "Iterator[tuple[Repo, Remote]]":
                     raise logged[0]
             except UserError:
                 raise
+            except KeyboardInterrupt:
+                raise UserError("interrupted; start it again, and it goes on where it was") from None
             except Exception as error:  # whatever a server or its driver raises
                 reason = _in_a_line(logged[0] if logged else error)
                 where = f"remote {remote.name!r} ({_address(remote)})"
