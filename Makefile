@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report ui track verify test check cells clean
+.PHONY: help setup repro report ui track verify published share fetch-results check-shared test check cells clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +32,18 @@ track: $(VENV)/.repro ## bring all results of the study into MLflow
 
 verify: $(VENV)/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline.verification
+
+published: $(VENV)/.repro ## count which of the published numbers have a counterpart in results/
+	@python -m pipeline.report.published
+
+share: $(VENV)/.repro ## give results to colleagues: push them to the DVC remote, run cache included
+	@python -m pipeline.sharing share
+
+fetch-results: $(VENV)/.repro ## get the results of the commit that is checked out from the DVC remote
+	@python -m pipeline.sharing fetch
+
+check-shared: $(VENV)/.repro ## name the stages whose results the DVC remote lacks
+	@python -m pipeline.sharing check
 
 test: $(VENV)/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)
