@@ -16,7 +16,7 @@ import yaml
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
-COPIED = ("cells", "pipeline", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
+COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from pipeline.aggregation import BASELINE
 from pipeline.report import figures
 from pipeline.report.source import Source, read
-from pipeline.report.tables import Table, build, markdown, plain
+from pipeline.report.tables import Table, build, markdown, plain, write_files
 
 HERE = Path(__file__).parent
 
@@ -21,8 +21,8 @@ def write(tables: Path, target: Path) -> None:
 
     Args:
         tables: the aggregate stage's folder.
-        target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt`` and
-            ``figures/*.svg`` and ``*.png``.
+        target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt``,
+            ``tables/*.csv``, ``*.md`` and ``*.tex``, and ``figures/*.svg`` and ``*.png``.
 
     Raises:
         UserError: an input file is missing, or cannot be read as what it should be.
@@ -30,6 +30,7 @@ def write(tables: Path, target: Path) -> None:
     source = read(tables)
     built = build(source)
     title = f"Study {source.about['study']}"
+    write_files(built, target / "tables")
     folder = target / "figures"
     folder.mkdir()
     pictures = figures.draw(source, folder)
