@@ -52,16 +52,22 @@ def _of(table: str, dataset: str, source: Source) -> list[Pair]:
     there = {record.key: record for record in printed}
     return [
         Pair(
-            record, own, same, _why_not(own, same, record, source), (improvement(record, there), improvement(own, here))
+            record,
+            own,
+            same,
+            _why_not(own, bool(here), same, record, source),
+            (improvement(record, there), improvement(own, here)),
         )
         for record in printed
         for own in [here.get(record.key)]
     ]
 
 
-def _why_not(own: Record | None, same: bool, record: Record, source: Source) -> str:
+def _why_not(own: Record | None, measured: bool, same: bool, record: Record, source: Source) -> str:
+    if not measured:
+        return f"{record.metric} was not measured"
     if own is None:
-        return f"not in the grid, or {record.metric} not measured"
+        return "not in the grid"
     if own.value is None:
         return own.reason
     return "" if same else f"{source.about['dataset']} is not {record.dataset}"

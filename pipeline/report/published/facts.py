@@ -74,9 +74,12 @@ def what(table: str) -> str:
 
 
 def remarks(table: str) -> list[str]:
-    """What the paper says about a table's protocol and no study can be compared with."""
+    """What a paper says about a table's protocol that has no counterpart in a study, with its place."""
     found = protocols()["tables"][table]
-    return [*protocols()["papers"][found["paper"]]["remarks"], *found["remarks"]]
+    paper = protocols()["papers"][found["paper"]]
+    said = [(paper["citation"], remark) for remark in paper["remarks"]]
+    said += [(citation(table), remark) for remark in found["remarks"]]
+    return [f"{place}: {remark}" for place, remark in said]
 
 
 def dataset_here(table: str, dataset: str) -> str:

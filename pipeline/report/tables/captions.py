@@ -16,19 +16,31 @@ TIES = {
 
 
 def protocol_caption(source: Source) -> list[str]:
-    """Dataset, split, seeds, the evaluated epoch, ties, tuning."""
+    """How means of mAP and precision were obtained: dataset and backbone, seeds, the evaluated epoch, ties, tuning."""
+    ties = source.about["ties"]
+    return [*run_caption(source), *epoch_caption(source), TIES.get(ties, f"Ties in Hamming distance: {ties}."),
+            *tuning_caption(source)]  # fmt: skip
+
+
+def run_caption(source: Source) -> list[str]:
+    """What was trained on what."""
     about = source.about
     sizes = [f"{about[key]} {key}" for key in ("images", "classes") if key in about]
     dataset = f"Dataset {about['dataset']}" + (f" ({', '.join(sizes)})" if sizes else "")
     split = about.get("split")
     counts = ", ".join(f"{key} {value}" for key, value in split.items()) if isinstance(split, dict) else ""
     name = f"; protocol {about['protocol']}" if "protocol" in about else ""
+    backbone = about.get("backbone")
+    network = f"; backbone {backbone['name']}, weights {backbone['weights']}" if isinstance(backbone, dict) else ""
+    return [dataset + name + (f" ({counts} images)" if counts else "") + network + "."]
+
+
+def epoch_caption(source: Source) -> list[str]:
+    """What is averaged, and which epoch of each cell."""
+    selection = source.about["selection"]
     return [
-        dataset + name + (f" ({counts} images)" if counts else "") + ".",
         f"Mean ± standard deviation over n of {many(source.seeds, 'seed')}.",
-        SELECTION.get(about["selection"], f"Selection of the evaluated epoch: {about['selection']}."),
-        TIES.get(about["ties"], f"Ties in Hamming distance: {about['ties']}."),
-        *tuning_caption(source),
+        SELECTION.get(selection, f"Selection of the evaluated epoch: {selection}."),
     ]
 
 

@@ -18,6 +18,6 @@ def missing_cells(source: Source) -> Table:
     ]
     caption = [
         "Cells of the grid that have no numbers; they are left out of every mean, and n counts those that are in.",
-        "A quantizer that fails where others don't looks better than it is: its mean is over the cells that succeeded.",
+        "Where only some seeds failed, a mean is over the others, which may flatter it.",
     ]
     return Table("missing", "Missing cells", caption, columns, rows)

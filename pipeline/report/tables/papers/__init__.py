@@ -7,7 +7,7 @@ from pipeline.report.published import facts
 from pipeline.report.published.ours import ours
 from pipeline.report.published.records import Record, of_table
 from pipeline.report.source import Source
-from pipeline.report.tables.captions import protocol_caption
+from pipeline.report.tables.captions import epoch_caption, protocol_caption, run_caption, tuning_caption
 from pipeline.report.tables.model import Table
 from pipeline.report.tables.papers import hswd, wr
 from pipeline.report.tables.papers.beside import beside
@@ -51,14 +51,29 @@ def _unknown(source: Source, what: str, name: str, known: list[str]) -> str:
 
 def _ours(name: str, source: Source) -> Table:
     order = list(dict.fromkeys(record.method for record in of_table(name)))
-    records = sorted(ours(source, of_table(name)[0].metric), key=lambda r: _rank(r.method, order))
+    metric = of_table(name)[0].metric
+    records = sorted(ours(source, metric), key=lambda r: _rank(r.method, order))
     grid = LAYOUTS[name](records)
     level = source.about.get("significance")
     starred = any(value.star for row in grid.rows for value in row)
     star = [f"* marks an improvement with p < {level} ({source.about.get('test', 'test not named')})."] * starred
     caption = [f"Our numbers as {facts.citation(name)} lays them out: {facts.what(name)}."]
-    return Table(name, f"{facts.citation(name)}: ours", [*caption, *grid.caption, *star, *protocol_caption(source)],
+    return Table(name, f"{facts.citation(name)}: ours", [*caption, *grid.caption, *star, *_protocol(metric, source)],
                  grid.columns, grid.rows, SECTION)  # fmt: skip
+
+
+def _protocol(metric: str, source: Source) -> list[str]:
+    """How ours were obtained; seconds are of no chosen epoch, and only codes that are ranked have ties."""
+    if metric == "seconds":
+        return [*run_caption(source), *tuning_caption(source)]
+    if metric == "mine":
+        return [MINE, *run_caption(source), *epoch_caption(source), *tuning_caption(source)]
+    return protocol_caption(source)
+
+
+MINE = (
+    "A lower bound on held-out pairs of images and codes, of the database where it was measured, else of the queries."
+)
 
 
 def _published(name: str, dataset: str | None) -> Table:

@@ -61,7 +61,7 @@ def _caption(found: list[Pair], source: Source) -> list[str]:
 
 
 def _differences(source: Source) -> list[str]:
-    """In which points the study's protocol is another one than each paper's table."""
+    """In which points the study's protocol is another one than each table's; their values have a table of their own."""
     dataset, sentences = source.published["dataset"], []
     for table in source.published["tables"]:
         if dataset in facts.datasets(table):

@@ -22,7 +22,7 @@ def differences(source: Source) -> Table:
         for table in tables
         for fact in facts.compared(table, dataset, source)
     ]
-    remarks = [f"{facts.citation(table)}: {remark}" for table in tables for remark in facts.remarks(table)]
+    remarks = [remark for table in tables for remark in facts.remarks(table)]
     caption = [
         "Points as about.json names them. What a paper does not say is not stated, and then nothing is compared.",
         *dict.fromkeys(remarks),
