@@ -26,7 +26,7 @@ def results(source: Source) -> Table:
         [
             *keys(row),
             mean(row, "map", source),
-            *([_bounds(row, source)] * bounded),
+            *([_bounds(row, source)] if bounded else []),
             whole(row, "n"),
             *comparison(row, "map", source),
         ]

@@ -57,7 +57,7 @@ def _caption(found: list[Pair], source: Source) -> list[str]:
         verdict = f"Ours is lower in {lower} of these {len(paired)}."
     else:
         verdict = "None of these can be compared yet."
-    return [counts, verdict, *_differences(source), *protocol_caption(source)]
+    return [counts, verdict, *_differences(source), "Table 'differences' has the values.", *protocol_caption(source)]
 
 
 def _differences(source: Source) -> list[str]:
@@ -66,9 +66,7 @@ def _differences(source: Source) -> list[str]:
     for table in source.published["tables"]:
         if dataset in facts.datasets(table):
             points = facts.compared(table, dataset, source)
-            differ = [
-                f"{fact.name} {fact.ours} (paper: {fact.paper})" for fact in points if fact.verdict == facts.DIFFERS
-            ]
+            differ = [fact.name for fact in points if fact.verdict == facts.DIFFERS]
             sentences.append(f"Other than in {facts.citation(table)}: {', '.join(differ) or 'nothing that it states'}.")
     return sentences
 
