@@ -67,7 +67,8 @@ class Source:
     @property
     def quantizers(self) -> list[str]:
         tables = (self.results, self.cells, self.history, self.tuning, self.timing, self.batch_size)
-        return list(dict.fromkeys(name for table in tables if table is not None for name in table["quantizer"]))
+        named = [name for table in tables if table is not None for name in table["quantizer"]]
+        return list(dict.fromkeys([*named, *(str(cell["quantizer"]) for cell in self.missing)]))
 
     @property
     def bits(self) -> list[str]:

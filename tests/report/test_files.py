@@ -67,6 +67,18 @@ def test_files_have_the_numbers_of_the_page(whole: Path) -> None:
     assert compared > 500
 
 
+def test_every_number_of_every_table_is_in_its_file(whole: Path) -> None:
+    """Whatever the page shows of them: value, deviation, further numbers; and no two of a row share a name."""
+    for table in build(read(whole.parent / "tables")):
+        _, *body = fields(whole / "tables" / f"{table.name}.csv")
+        for row, values in zip(table.rows, body, strict=True):
+            parts = [part for value in row for part in (value, value.spread, *value.more) if part and part.data]
+            left = iter(values)
+            assert all(part.data in left for part in parts), (table.name, values)
+            names = [part.column for part in parts]
+            assert all(names) and len(names) == len(set(names)), (table.name, names)
+
+
 def test_headers_are_plain_and_unique(whole: Path) -> None:
     for path in (whole / "tables").glob("*.csv"):
         head, *body = fields(path)

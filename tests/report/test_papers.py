@@ -14,7 +14,6 @@ from pipeline.report.tables.papers.layout import Grid
 from pipeline.runtime.errors import UserError
 from tests.messages import one_line
 from tests.report.making import (
-    PUBLISHED,
     beside,
     lose,
     mean_seconds,
@@ -193,7 +192,6 @@ def test_captions_name_paper_protocol_and_tuning(tmp_path: Path) -> None:
         for part in (facts.citation(name), "Dataset digits", "protocol counts", "5 seeds", "Not tuned"):
             assert part in text, (name, part)
     assert "best validation mAP" in " ".join(found["wr-table1"].caption)
-    assert {found[name].section for name in PUBLISHED if name in found} == {"Beside the papers"}
 
 
 def test_without_published_in_about_there_are_no_paper_tables(tmp_path: Path) -> None:

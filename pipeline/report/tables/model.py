@@ -46,17 +46,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; ``name`` is the element's id on the page and the name of its files.
-
-    Tables of one ``section`` follow each other and share its heading; without one a table has a section of its own.
-    """
+    """A table with its caption; ``name`` is the element's id on the page and the name of its files."""
 
     name: str
     title: str
     caption: list[str]
     columns: list[Column]
     rows: list[list[Value]]
-    section: str = ""
 
 
 def missing(column: str, reason: str, *, shown: bool = True) -> Value:

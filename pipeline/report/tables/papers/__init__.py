@@ -12,7 +12,7 @@ from pipeline.report.tables.model import Table
 from pipeline.report.tables.papers import hswd, wr
 from pipeline.report.tables.papers.beside import beside
 from pipeline.report.tables.papers.differences import differences
-from pipeline.report.tables.papers.layout import SECTION, Grid
+from pipeline.report.tables.papers.layout import Grid
 from pipeline.runtime.errors import UserError
 
 #: The layout of each published table, for ours and the published numbers alike.
@@ -59,7 +59,7 @@ def _ours(name: str, source: Source) -> Table:
     star = [f"* marks an improvement with p < {level} ({source.about.get('test', 'test not named')})."] * starred
     caption = [f"Our numbers as {facts.citation(name)} lays them out: {facts.what(name)}."]
     return Table(name, f"{facts.citation(name)}: ours", [*caption, *grid.caption, *star, *_protocol(metric, source)],
-                 grid.columns, grid.rows, SECTION)  # fmt: skip
+                 grid.columns, grid.rows)  # fmt: skip
 
 
 def _protocol(metric: str, source: Source) -> list[str]:
@@ -82,7 +82,7 @@ def _published(name: str, dataset: str | None) -> Table:
     star = ["* as printed: a significant improvement, p < 0.05."] * starred
     caption = [f"The numbers that {facts.citation(name)} prints: {facts.what(name)}."]
     return Table(f"{name}-published", f"{facts.citation(name)}: published", [*caption, *grid.caption, *star],
-                 grid.columns, grid.rows, SECTION)  # fmt: skip
+                 grid.columns, grid.rows)  # fmt: skip
 
 
 def _rank(method: str, order: list[str]) -> int:

@@ -9,7 +9,7 @@ from pipeline.report.published.records import Record, retrieval
 from pipeline.report.source import Source
 from pipeline.report.tables.captions import protocol_caption
 from pipeline.report.tables.model import Column, Table, Value, missing
-from pipeline.report.tables.papers.layout import SECTION, deviation
+from pipeline.report.tables.papers.layout import deviation
 from pipeline.report.tables.values import signed
 
 
@@ -30,14 +30,7 @@ def beside(source: Source) -> Table:
         Column("our improv. %", hint=f"over {BASELINE} of the study"),
     ]
     found = pairs(source)
-    return Table(
-        "beside",
-        "Beside the published numbers",
-        _caption(found, source),
-        columns,
-        [_row(p) for p in found],
-        SECTION,
-    )
+    return Table("beside", "Beside the published numbers", _caption(found, source), columns, [_row(p) for p in found])
 
 
 def _caption(found: list[Pair], source: Source) -> list[str]:

@@ -3,7 +3,6 @@
 from pipeline.report.published import facts
 from pipeline.report.source import Source
 from pipeline.report.tables.model import Column, Table, Value
-from pipeline.report.tables.papers.layout import SECTION
 from pipeline.report.tables.protocol import setting
 
 
@@ -27,4 +26,4 @@ def differences(source: Source) -> Table:
         "Points as about.json names them. What a paper does not say is not stated, and then nothing is compared.",
         *dict.fromkeys(remarks),
     ]
-    return Table("differences", "Protocols beside each other", caption, columns, rows, SECTION)
+    return Table("differences", "Protocols beside each other", caption, columns, rows)

@@ -8,8 +8,6 @@ from pipeline.report.tables.model import Column, Value, missing
 
 #: Why a place in a layout is empty, where no record stands for it.
 ABSENT = "no such number"
-#: The heading that the papers' tables share in the report.
-SECTION = "Beside the papers"
 
 
 @dataclass(frozen=True)
