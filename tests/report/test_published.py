@@ -44,8 +44,8 @@ def test_differences_and_improvements(tmp_path: Path) -> None:
     ours, theirs = float(row["ours"].data), 0.7886
     assert row["published"].data == "0.7886" and float(row["difference"].data) == ours - theirs
     assert row["ours is"].text == ("lower" if ours < theirs else "higher")
-    assert float(row["published improv. %"].data) == pytest.approx(100 * (0.7886 / 0.7366 - 1))
-    assert float(row["our improv. %"].data) == pytest.approx(100 * (ours / float(base["ours"].data) - 1))
+    assert float(row["paper %"].data) == pytest.approx(100 * (0.7886 / 0.7366 - 1))
+    assert float(row["ours %"].data) == pytest.approx(100 * (ours / float(base["ours"].data) - 1))
     assert row["n"].text == "5" and row["ours"].spread.data
     absent = rows["dsdh", "swd", "64"]
     assert absent["ours"].note == "not in the grid" and absent["ours is"].text == "not compared"
@@ -63,7 +63,7 @@ def test_a_stand_in_dataset_is_no_counterpart(tmp_path: Path) -> None:
     for row in rows:
         assert (row["difference"].text, row["difference"].note) == ("n/a", "digits is not cifar10")
         assert row["ours is"].text == "not compared"
-    assert any(row["our improv. %"].data and row["published improv. %"].data for row in rows)
+    assert any(row["ours %"].data and row["paper %"].data for row in rows)
     caption = " ".join(tables_of(folder)["beside"].caption)
     assert "0 of them have a counterpart" in caption and "digits, not cifar10" in caption
     assert "Ours is lower" not in caption
@@ -126,8 +126,11 @@ def test_what_differs_is_computed(tmp_path: Path) -> None:
     assert verdicts["training.epochs"] == verdicts["top_k"] == verdicts["selection"] == "not stated"
     caption = " ".join(tables_of(folder)["beside"].caption)
     assert "Other than in Zhang et al., IJCAI 2022, Table 1: backbone.name, tuned on, bits, split.query" in caption
+    edit_about(folder, **beside("cifar10", "hswd-table5", "hswd-table6"))
+    alike = "supplement, CVPR 2022, Table 5 and Doan et al., supplement, CVPR 2022, Table 6: protocol, backbone.name,"
+    assert alike in " ".join(tables_of(folder)["beside"].caption)
     tuned(folder)
-    edit_about(folder, training={}, seeds=[0, 1])
+    edit_about(folder, training={}, seeds=[0, 1], **beside("cifar10", "wr-table1"))
     verdicts = {row["point"].text: row["verdict"].text for row in rows_of(folder, "differences")}
     assert (verdicts["tuned on"], verdicts["runs"]) == ("same", "differs")
     assert verdicts["training.batch_size"] == "not recorded"

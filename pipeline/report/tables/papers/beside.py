@@ -26,8 +26,8 @@ def beside(source: Source) -> Table:
         Column("n", hint="seeds in our mean"),
         Column("difference", hint="ours minus published"),
         Column("ours is", numeric=False),
-        Column("published improv. %", hint=f"over {BASELINE} of the same table"),
-        Column("our improv. %", hint=f"over {BASELINE} of the study"),
+        Column("paper %", hint=f"published improvement over {BASELINE}", plain="published_improvement_percent"),
+        Column("ours %", hint=f"our improvement over {BASELINE}", plain="our_improvement_percent"),
     ]
     found = pairs(source)
     return Table("beside", "Beside the published numbers", _caption(found, source), columns, [_row(p) for p in found])
@@ -54,14 +54,18 @@ def _caption(found: list[Pair], source: Source) -> list[str]:
 
 
 def _differences(source: Source) -> list[str]:
-    """In which points the study's protocol is another one than each table's; their values have a table of their own."""
-    dataset, sentences = source.published["dataset"], []
+    """In which points the study's protocol is another one than the tables'; those that differ alike go together."""
+    dataset = source.published["dataset"]
+    alike: dict[str, list[str]] = {}
     for table in source.published["tables"]:
         if dataset in facts.datasets(table):
             points = facts.compared(table, dataset, source)
             differ = [fact.name for fact in points if fact.verdict == facts.DIFFERS]
-            sentences.append(f"Other than in {facts.citation(table)}: {', '.join(differ) or 'nothing that it states'}.")
-    return sentences
+            alike.setdefault(", ".join(differ), []).append(facts.citation(table))
+    return [
+        f"Other than in {' and '.join(tables)}: {points or 'nothing that the paper states'}."
+        for points, tables in alike.items()
+    ]
 
 
 def _row(pair: Pair) -> list[Value]:
