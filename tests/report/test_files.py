@@ -87,6 +87,14 @@ def test_headers_are_plain_and_unique(whole: Path) -> None:
         assert body and {len(row) for row in body} == {len(head)}
 
 
+def test_headers_stay_plain_for_any_dataset(tmp_path: Path) -> None:
+    folder = build_tables(tmp_path / "tables", dataset=HOSTILE, **beside("cifar10", "hswd-table5", "wr-table1"))
+    write_files(build(read(folder)), tmp_path / "files")
+    for name in ("hswd-table5", "wr-table1"):
+        head, *_ = fields(tmp_path / "files" / f"{name}.csv")
+        assert all(re.fullmatch(r"[a-z0-9@_]+", title) for title in head) and len(set(head)) == len(head), head
+
+
 def test_results_file_gives_every_digit_back(whole: Path) -> None:
     made = pandas.read_csv(whole / "tables" / "results.csv", dtype=str, keep_default_na=False)
     given_rows = pandas.read_csv(whole.parent / "tables" / "results.csv", dtype=str, keep_default_na=False)

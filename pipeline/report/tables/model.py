@@ -1,6 +1,5 @@
 """A table, independent of the form it is shown in."""
 
-import re
 from dataclasses import dataclass
 
 #: What stands where there is no number; the reason stands beside it.
@@ -31,17 +30,13 @@ class Value:
 class Column:
     """A heading; ``hint`` explains it in a few words, ``numeric`` columns are right-aligned.
 
-    ``plain`` is its name in a CSV file; left out, it is the title in lower case without spaces.
+    ``plain`` is its name in a CSV file; left out, it is the title.
     """
 
     title: str
     numeric: bool = True
     hint: str = ""
     plain: str = ""
-
-    @property
-    def header(self) -> str:
-        return self.plain or re.sub(r"[^a-z0-9@]+", "_", self.title.lower().replace("%", "percent")).strip("_")
 
 
 @dataclass(frozen=True)

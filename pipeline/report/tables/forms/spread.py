@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 from pipeline.report.tables.model import Column, Table, Value
@@ -24,7 +25,7 @@ def spread(table: Table) -> str:
 
 def _filled(column: Column, values: list[Value]) -> list[tuple[str, list[str]]]:
     """The file's columns for one of the table's: each with its name and its fields."""
-    name = column.header
+    name = plain_name(column.plain or column.title)
     parts = [(name, [value.text if value.data is None else value.data for value in values])]
     if any(value.spread for value in values):
         parts.append((f"{name}_std", [_data(value.spread) for value in values]))
@@ -40,7 +41,12 @@ def _further(values: list[Value]) -> Iterator[tuple[str, list[str]]]:
     kinds = dict.fromkeys(part.column for value in values for part in value.more)
     for kind in kinds:
         found = [next((part for part in value.more if part.column == kind), None) for value in values]
-        yield kind, [_data(part) for part in found]
+        yield plain_name(kind), [_data(part) for part in found]
+
+
+def plain_name(text: str) -> str:
+    """``text`` as a header: lower case, without spaces and signs, so that any tool can name the column."""
+    return re.sub(r"[^a-z0-9@]+", "_", text.lower().replace("%", "percent")).strip("_")
 
 
 def _data(value: Value | None) -> str:
