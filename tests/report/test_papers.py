@@ -164,7 +164,10 @@ def test_significantly_lower_is_said_and_gets_no_star(tmp_path: Path) -> None:
 def test_seconds_are_averaged_over_the_methods_that_have_both(tmp_path: Path) -> None:
     folder = build_tables(tmp_path / "tables", **beside())
     timed(folder, bits=(16, 48))
-    without, with_it, overhead = tables_of(folder)["wr-table2"].rows
+    found = tables_of(folder)
+    assert "Means over dsdh, csq." in found["wr-table2"].caption
+    assert not [part for part in found["wr-table2-published"].caption if part.startswith("Means over")]
+    without, with_it, overhead = found["wr-table2"].rows
     assert [row[1].text for row in (without, with_it, overhead)] == ["48"] * 3, "the paper's code length"
     assert without[2].data == repr(mean_seconds("original", 64)) and without[2].note == ""
     assert with_it[2].data == repr(mean_seconds("wr", 64))

@@ -33,18 +33,17 @@ def accuracy(records: list[Record]) -> Grid:
     The average is over the code lengths that both sides have, for each dataset
     (``pipeline.statistics.average_improvement``).
     """
-    plain = _informed(chosen_bits(_both(records), ACCURACY_BITS))
-    named = list(dict.fromkeys(place.dataset for place in plain[0]))
+    found, sides = _informed(chosen_bits(_both(records), ACCURACY_BITS))
+    along: dict[str, list[Place]] = {}
+    for place in found:
+        along.setdefault(place.dataset, []).append(place)
     heads = [
-        Column(f"Δ % {name}" if len(named) > 1 else "Δ %", hint=_DELTA, plain=f"{name}_average_improvement_percent")
-        for name in named
+        Column(f"Δ % {name}" if len(along) > 1 else "Δ %", hint=_DELTA, plain=f"{name}_average_improvement_percent")
+        for name in along
     ]
-    rows = [
-        [*row, *(_average(records, side, [p for p in plain[0] if p.dataset == name]) for name in named)]
-        for side, row in plain[1].items()
-    ]
-    caption = ["Δ is the average improvement over code lengths, in percent."] * bool(rows)
-    return Grid([*_side_columns(), *columns(plain[0]), *heads], rows, caption)
+    rows = [[*row, *(_average(records, side, part) for part in along.values())] for side, row in sides.items()]
+    caption = ["Δ is the average improvement over code lengths, in percent."]
+    return Grid([*_side_columns(), *columns(found), *heads], rows, caption)
 
 
 _DELTA = "improvement of the mean over code lengths, percent"
@@ -72,7 +71,9 @@ def seconds(records: list[Record]) -> Grid:
             rows.append([Value(word), lead, *(_second(pairs[size], place, size, most) for size in sizes)])
         rows.append([Value("overhead %"), lead, *(_overhead(pairs[size], size) for size in sizes)])
     heads = [Column(f"batch {size}", plain=f"batch_size_{size}") for size in sizes]
-    caption = ["The overhead is what WR takes beyond the method without it, in percent."] * bool(rows)
+    named = [method for method in methods(chosen, [VARIANT]) if method]  # the paper's averages are of no single one
+    caption = [f"Means over {', '.join(named)}."] if named else []
+    caption.append("The overhead is what WR takes beyond the method without it, in percent.")
     return Grid([Column("WR", numeric=False), Column("bits", hint="code length"), *heads], rows, caption)
 
 
