@@ -41,7 +41,7 @@ esac
 
 def build(folder: Path, methods: list[str], bits: list[int]) -> int:
     """Make the repository; returns the number of its cells."""
-    for part in ("pipeline", "stages"):
+    for part in ("pipeline", "published", "stages"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)

@@ -68,7 +68,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     Returns:
         the adjusted values in the same order, at most 1; None stays None.
+
+    Raises:
+        ValueError: a p-value that isn't from 0 to 1; NaN, which has no place in an order, isn't.
     """
+    if wrong := [p for p in p_values if p is not None and not 0 <= p <= 1]:
+        raise ValueError(f"p-values must be from 0 to 1 or None, not {wrong[0]}")
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
@@ -92,10 +97,12 @@ def average_improvement(baseline: Sequence[float], variant: Sequence[float]) -> 
         None where the baseline's average isn't above 0.
 
     Raises:
-        ValueError: no numbers, or another number of them on the two sides.
+        ValueError: no numbers, another number of them on the two sides, or one that isn't finite.
     """
     if not len(baseline) or len(baseline) != len(variant):
         raise ValueError(f"one number a code length on both sides, found {len(baseline)} and {len(variant)}")
+    if not (np.isfinite(baseline).all() and np.isfinite(variant).all()):
+        raise ValueError("baseline and variant must be finite; leave a code length without a number out of both")
     mean = float(np.mean(baseline))
     return 100 * (float(np.mean(variant)) - mean) / mean if mean > 0 else None
 

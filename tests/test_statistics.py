@@ -279,3 +279,12 @@ def test_average_improvement_wants_as_many_on_both_sides() -> None:
         with pytest.raises(ValueError, match="one number a code length"):
             average_improvement(*wrong)
     assert average_improvement([0.0], [0.5]) is None
+
+
+def test_nan_is_refused_rather_than_spread() -> None:
+    for wrong in (([0.5, math.nan], [0.5, 0.6]), ([0.5, 0.6], [math.inf, 0.6])):
+        with pytest.raises(ValueError, match="must be finite"):
+            average_improvement(*wrong)
+    for p in (math.nan, -0.1, 1.1):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            holm([0.01, None, p])

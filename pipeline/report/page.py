@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pipeline.aggregation import BASELINE
 from pipeline.report import figures
 from pipeline.report.source import Source, read
-from pipeline.report.tables import Table, build, markdown, plain
+from pipeline.report.tables import Table, build, markdown, plain, write_files
 
 HERE = Path(__file__).parent
 #: Characters of figures on the page; what is beyond is linked, so that a page of the largest study opens on a phone.
@@ -26,8 +26,8 @@ def write(tables: Path, target: Path) -> None:
 
     Args:
         tables: the aggregate stage's folder.
-        target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt`` and
-            ``figures/*.svg`` and ``*.png``.
+        target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt``,
+            ``tables/*.csv``, ``*.md`` and ``*.tex``, and ``figures/*.svg`` and ``*.png``.
 
     Raises:
         UserError: an input file is missing, or cannot be read as what it should be.
@@ -35,6 +35,7 @@ def write(tables: Path, target: Path) -> None:
     source = read(tables)
     built = build(source)
     title = f"Study {source.about['study']}"
+    write_files(built, target / "tables")
     folder = target / "figures"
     folder.mkdir()
     groups = figures.draw(source, folder)

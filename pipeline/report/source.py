@@ -34,6 +34,12 @@ OPTIONAL = {
 NUMBERS = {"bits", "seed", "epoch", "batch_size", "label", "row", "rank", "distance"}
 AGAIN = "Run the aggregate stage again."
 ABOUT = ("study", "dataset", "selection", "ties")
+#: Keys of ``about.json`` that may be missing or null, and the keys that each must hold (a list: each of its items).
+ABOUT_OPTIONAL = {
+    "published": ("dataset", "tables"),
+    "tune": ("seeds", "settings", "candidates"),
+    "missing": ("method", "quantizer", "bits", "seed", "reason"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,9 @@ class Source:
 
     @property
     def quantizers(self) -> list[str]:
-        tables = (self.results, self.cells, self.history)
-        return list(dict.fromkeys(name for table in tables for name in table["quantizer"]))
+        tables = (self.results, self.cells, self.history, self.tuning, self.timing, self.batch_size)
+        named = [name for table in tables if table is not None for name in table["quantizer"]]
+        return list(dict.fromkeys([*named, *(str(cell["quantizer"]) for cell in self.missing)]))
 
     @property
     def bits(self) -> list[str]:
@@ -86,6 +93,28 @@ class Source:
         """``mAP``, or ``mAP@k`` where only the k nearest images count."""
         top = self.about.get("top_k")
         return "mAP" if top is None else f"mAP@{top}"
+
+    @property
+    def tune(self) -> dict[str, Any] | None:
+        """The tuning's seeds, settings a quantizer and candidates; None where nothing was tuned."""
+        return self.about.get("tune")
+
+    @property
+    def published(self) -> dict[str, Any]:
+        """The published tables that the study is set beside, and the published dataset that its own stands for."""
+        return self.about.get("published") or {"dataset": None, "tables": []}
+
+    @property
+    def missing(self) -> list[dict[str, Any]]:
+        """The cells without numbers, each with its reason."""
+        return list(self.about.get("missing") or [])
+
+    def reason(self, method: str, quantizer: str, bits: str) -> str:
+        """Why cells of this (method, quantizer, bits) have no numbers; empty where all have."""
+        key = (method, quantizer, float(bits))
+        reasons = [str(cell["reason"]) for cell in self.missing
+                   if (cell["method"], cell["quantizer"], float(cell["bits"])) == key]  # fmt: skip
+        return "; ".join(dict.fromkeys(reasons))
 
     @property
     def missing_cells(self) -> int:
@@ -142,6 +171,12 @@ def _read_about(path: Path) -> dict[str, Any]:
     missing = [key for key in ABOUT if not isinstance(about, dict) or key not in about]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}. {AGAIN}")
+    for name, keys in ABOUT_OPTIONAL.items():
+        part = about.get(name) or []
+        for item in part if name == "missing" else [part] * bool(part):
+            lacking = [key for key in keys if not isinstance(item, dict) or key not in item]
+            if lacking:
+                raise UserError(f"{path}: {name} lacks {', '.join(lacking)}. {AGAIN}")
     return dict(about)
 
 

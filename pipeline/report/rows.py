@@ -1,0 +1,29 @@
+"""Rows of the aggregate stage's files, and what can be asked of one."""
+
+from collections.abc import Iterator
+
+import pandas
+
+from pipeline.report.source import Source, number
+
+Row = dict[str, str]
+
+
+def records(table: pandas.DataFrame | None) -> Iterator[Row]:
+    """The rows of a file; none where the study didn't ask for it."""
+    if table is not None:
+        yield from table.to_dict("records")
+
+
+def why_missing(row: Row, name: str, source: Source) -> str:
+    """Why a row has no mean: what failed in its cells comes before what the tests say about it."""
+    note = row.get(f"{name}_note", "")
+    if note and note != "baseline":
+        return note
+    return source.reason(row["method"], row["quantizer"], row["bits"]) or "no value"
+
+
+def significant(row: Row, column: str, source: Source) -> bool:
+    """Whether the row's p-value is below the study's level; False where there is none."""
+    p, level = number(row.get(column, "")), source.about.get("significance")
+    return p is not None and level is not None and p < level

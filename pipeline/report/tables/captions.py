@@ -1,0 +1,65 @@
+"""Sentences that several captions share: under which protocol, and after how much tuning, the numbers were obtained."""
+
+from pipeline.report.source import Source
+
+SELECTION = {
+    "validation": "The evaluated epoch of each cell is the one with the best validation mAP.",
+    "last": "The evaluated epoch of each cell is the last one; nothing was selected.",
+    "test": "The evaluated epoch of each cell was chosen on the test images: the numbers are optimistic.",
+}
+TIES = {
+    "expected": "Ties in Hamming distance: mAP is the exact expectation over all orders of tied images.",
+    "stable": "Ties in Hamming distance: tied images stay in the order of the database.",
+    "optimistic": "Ties in Hamming distance: of tied images, the relevant ones come first (optimistic).",
+    "pessimistic": "Ties in Hamming distance: of tied images, the relevant ones come last (pessimistic).",
+}
+
+
+def protocol_caption(source: Source) -> list[str]:
+    """How means of mAP and precision were obtained: dataset and backbone, seeds, the evaluated epoch, ties, tuning."""
+    ties = source.about["ties"]
+    return [*run_caption(source), *epoch_caption(source), TIES.get(ties, f"Ties in Hamming distance: {ties}."),
+            *tuning_caption(source)]  # fmt: skip
+
+
+def run_caption(source: Source) -> list[str]:
+    """What was trained on what."""
+    about = source.about
+    sizes = [f"{about[key]} {key}" for key in ("images", "classes") if key in about]
+    dataset = f"Dataset {about['dataset']}" + (f" ({', '.join(sizes)})" if sizes else "")
+    split = about.get("split")
+    counts = ", ".join(f"{key} {value}" for key, value in split.items()) if isinstance(split, dict) else ""
+    name = f"; protocol {about['protocol']}" if "protocol" in about else ""
+    backbone = about.get("backbone")
+    network = f"; backbone {backbone['name']}, weights {backbone['weights']}" if isinstance(backbone, dict) else ""
+    return [dataset + name + (f" ({counts} images)" if counts else "") + network + "."]
+
+
+def epoch_caption(source: Source) -> list[str]:
+    """What is averaged, and which epoch of each cell."""
+    selection = source.about["selection"]
+    return [
+        f"Mean ± standard deviation over n of {many(source.seeds, 'seed')}.",
+        SELECTION.get(selection, f"Selection of the evaluated epoch: {selection}."),
+    ]
+
+
+def tuning_caption(source: Source) -> list[str]:
+    """What was tuned, on which images, and with which budget."""
+    tune = source.tune
+    if tune is None:
+        return ["Not tuned: the weights of params.yaml as they stand."]
+    seeds = [str(seed) for seed in tune["seeds"]]
+    shared = [seed for seed in seeds if seed in source.seeds]
+    whose = f"; also among the study's: {', '.join(shared)}" if shared else ", none of them the study's"
+    tried = "; ".join(f"{name}: {', '.join(values) or 'nothing'}" for name, values in tune["candidates"].items())
+    plural = "s" * (tune["settings"] != 1)
+    return [
+        f"Tuned on validation images, never on the queries: {tune['settings']} setting{plural} for every quantizer"
+        + (f" ({tried})" if tried else "")
+        + f", over {many(seeds, 'seed')}{whose}."
+    ]
+
+
+def many(names: list[str], of: str) -> str:
+    return f"{len(names)} {of}{'s' * (len(names) != 1)} ({', '.join(names)})"

@@ -1,0 +1,24 @@
+"""The metrics beside mAP: one row a (method, quantizer, bits) and metric."""
+
+from pipeline.report.rows import records
+from pipeline.report.source import Source
+from pipeline.report.tables.comparison import comparison, comparison_columns, test_caption
+from pipeline.report.tables.model import Column, Table, Value
+from pipeline.report.tables.values import key_columns, keys, mean
+
+
+def metrics(source: Source) -> Table:
+    """One row per (method, quantizer, bits) and further metric, each compared with the baseline."""
+    columns = [
+        *key_columns(),
+        Column("metric", numeric=False),
+        Column("value", hint="mean ± standard deviation over seeds"),
+        *comparison_columns(source),
+    ]
+    rows = [
+        [*keys(row), Value(name), mean(row, name, source), *comparison(row, name, source)]
+        for name in source.metrics
+        for row in records(source.results)
+    ]
+    caption = ["The other metrics, compared with the baseline as mAP is.", *test_caption(source)]
+    return Table("metrics", "Precision", caption, columns, rows)

@@ -1,0 +1,90 @@
+"""The two papers' tables, once with our numbers and once with the published ones, and both beside each other."""
+
+from collections.abc import Callable
+from functools import partial
+
+from pipeline.report.published import facts
+from pipeline.report.published.ours import ours
+from pipeline.report.published.records import Record, of_table
+from pipeline.report.source import Source
+from pipeline.report.tables.captions import epoch_caption, protocol_caption, run_caption, tuning_caption
+from pipeline.report.tables.model import Table
+from pipeline.report.tables.papers import hswd, wr
+from pipeline.report.tables.papers.beside import beside
+from pipeline.report.tables.papers.differences import differences
+from pipeline.report.tables.papers.layout import Grid
+from pipeline.runtime.errors import UserError
+
+#: The layout of each published table, for ours and the published numbers alike.
+LAYOUTS: dict[str, Callable[[list[Record]], Grid]] = {
+    "wr-table1": wr.accuracy,
+    "wr-table2": wr.seconds,
+    "wr-table3": wr.informativeness,
+    "hswd-table4": partial(hswd.losses, bits=(128,)),
+    "hswd-table5": partial(hswd.losses, bits=(16, 32, 64)),
+    "hswd-table6": partial(hswd.losses, bits=(16, 32, 64)),
+}
+
+
+def build(source: Source) -> list[Table]:
+    """The tables that the study is set beside: each as ours and as published, then number by number.
+
+    Raises:
+        UserError: about.json names a published table or dataset that there isn't.
+    """
+    wanted, dataset = source.published["tables"], source.published["dataset"]
+    if unknown := [name for name in wanted if name not in LAYOUTS]:
+        raise UserError(_unknown(source, "table", unknown[0], list(LAYOUTS)))
+    known = list(dict.fromkeys(name for table in LAYOUTS for name in facts.datasets(table)))
+    if dataset is not None and dataset not in known:
+        raise UserError(_unknown(source, "dataset", dataset, known))
+    if not wanted:
+        return []
+    layouts = [table for name in wanted for table in (_ours(name, source), _published(name, dataset))]
+    return [beside(source), *layouts, differences(source)]
+
+
+def _unknown(source: Source, what: str, name: str, known: list[str]) -> str:
+    path = source.folder / "about.json"
+    return f"{path}: published: there is no {what} {name!r}, only {', '.join(known)}. Correct it in params.yaml."
+
+
+def _ours(name: str, source: Source) -> Table:
+    order = list(dict.fromkeys(record.method for record in of_table(name)))
+    metric = of_table(name)[0].metric
+    records = sorted(ours(source, metric), key=lambda r: _rank(r.method, order))
+    grid = LAYOUTS[name](records)
+    level = source.about.get("significance")
+    starred = any(value.star for row in grid.rows for value in row)
+    star = [f"* marks an improvement with p < {level} ({source.about.get('test', 'test not named')})."] * starred
+    caption = [f"Our numbers as {facts.citation(name)} lays them out: {facts.what(name)}."]
+    return Table(name, f"{facts.citation(name)}: ours", [*caption, *grid.caption, *star, *_protocol(metric, source)],
+                 grid.columns, grid.rows)  # fmt: skip
+
+
+def _protocol(metric: str, source: Source) -> list[str]:
+    """How ours were obtained; seconds are of no chosen epoch, and only codes that are ranked have ties."""
+    if metric == "seconds":
+        return [*run_caption(source), *tuning_caption(source)]
+    if metric == "mine":
+        return [MINE, *run_caption(source), *epoch_caption(source), *tuning_caption(source)]
+    return protocol_caption(source)
+
+
+MINE = (
+    "A lower bound on held-out pairs of images and codes, of the database where it was measured, else of the queries."
+)
+
+
+def _published(name: str, dataset: str | None) -> Table:
+    grid = LAYOUTS[name](of_table(name, dataset))
+    starred = any(value.star for row in grid.rows for value in row)
+    star = ["* as printed: a significant improvement, p < 0.05."] * starred
+    caption = [f"The numbers that {facts.citation(name)} prints: {facts.what(name)}."]
+    return Table(f"{name}-published", f"{facts.citation(name)}: published", [*caption, *grid.caption, *star],
+                 grid.columns, grid.rows)  # fmt: skip
+
+
+def _rank(method: str, order: list[str]) -> int:
+    """The paper's order first; methods that it doesn't have follow in the study's."""
+    return order.index(method) if method in order else len(order)
