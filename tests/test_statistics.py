@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from pipeline.aggregation.comparison import result_table
+from pipeline.runtime.layout import Group
 from pipeline.statistics import average_improvement, compare, holm
 from tests.conftest import ROOT
 
@@ -178,7 +179,7 @@ def test_table_notes_the_baseline() -> None:
 def test_table_notes_a_grid_without_the_baseline() -> None:
     rows = [*cells("wr", VARIANT), *cells("original", BASELINE, method="csq")]
     row = row_of(result_table(frame(*rows), ["map"], paired=True), "wr")
-    assert row["map_note"] == "no original in the grid"
+    assert row["map_note"] == "original is not in the grid"
     assert pd.isna(row["map_p_value"])
     assert row["map_mean"] == pytest.approx(np.mean(VARIANT))
 
@@ -288,3 +289,18 @@ def test_nan_is_refused_rather_than_spread() -> None:
     for p in (math.nan, -0.1, 1.1):
         with pytest.raises(ValueError, match="from 0 to 1"):
             holm([0.01, None, p])
+
+
+def test_a_missing_seed_is_said_beside_the_test() -> None:
+    rows = [*cells("original", BASELINE), *cells("wr", VARIANT)[1:]]
+    row = row_of(result_table(frame(*rows), ["map"], paired=True), "wr")
+    assert row["map_note"] == f"over {len(VARIANT) - 1} common seeds"
+    expected = [b - a for a, b in zip(BASELINE[1:], VARIANT[1:], strict=True)]
+    assert row["map_difference"] == pytest.approx(sum(expected) / len(expected))
+
+
+def test_a_missing_baseline_is_told_from_one_that_is_not_in_the_grid() -> None:
+    groups = {Group("dsdh", "original", 16): "train: the loss is nan", Group("dsdh", "wr", 16): ""}
+    table = result_table(frame(*cells("wr", VARIANT)), ["map"], paired=True, groups=groups)
+    assert row_of(table, "original")["map_note"] == "missing: train: the loss is nan"
+    assert row_of(table, "wr")["map_note"] == "original is missing"

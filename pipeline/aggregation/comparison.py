@@ -29,9 +29,9 @@ def result_table(
 ) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds, and each quantizer's test against ``original``.
 
-    A paired test compares the seeds that both have. Where no test is possible, ``<metric>_note`` says why. A cell
-    that has no value of a metric (codes whose bits are all dead have no correlation) is left out of it.
-    ``<metric>_p_holm`` is adjusted for all tests of the metric in the table.
+    A paired test, and its difference, compare the seeds that both have; where that is not all of them, or where no
+    test is possible, ``<metric>_note`` says so. A cell that has no value of a metric (codes whose bits are all dead
+    have no correlation) is left out of it. ``<metric>_p_holm`` is adjusted for all tests of the metric in the table.
 
     Args:
         groups: the rows, each with why cells of it are missing, or nothing; those of ``table`` unless given.
@@ -42,13 +42,18 @@ def result_table(
     for group, why in groups.items():
         own_cells, baseline = (_of(table, group.method, q, group.bits) for q in (group.quantizer, BASELINE))
         row: dict[str, Any] = {**asdict(group), "n": len(own_cells)}
+        absent = "is missing" if groups.get(Group(group.method, BASELINE, group.bits)) else "is not in the grid"
+        without = absent if baseline.empty else "has no value"
         for metric in metrics:
             own, others = (part.dropna(subset=[metric]).astype({metric: float}) for part in (own_cells, baseline))
             row[f"{metric}_mean"] = own[metric].mean()
             row[f"{metric}_std"] = own[metric].std()
-            row |= _against(others, own, group.quantizer, metric, paired)
+            found = _against(others, own, group.quantizer, metric, paired)
             if own.empty and why:
-                row[f"{metric}_note"] = f"missing: {why}"
+                found["note"] = f"missing: {why}"
+            elif others.empty and not own.empty:
+                found["note"] = f"{BASELINE} {without}"
+            row |= {f"{metric}_{name}": value for name, value in found.items()}
         rows.append(row)
     for metric in metrics:
         adjusted = holm([row[f"{metric}_p_value"] for row in rows])
@@ -62,27 +67,26 @@ def _of(table: pd.DataFrame, method: str, quantizer: str, bits: int) -> pd.DataF
 
 
 def _against(baseline: pd.DataFrame, group: pd.DataFrame, quantizer: str, metric: str, paired: bool) -> dict[str, Any]:
-    names = ("difference", "improvement_percent", "p_value", "low", "high", "effect_size")
+    names = ("difference", "improvement_percent", "p_value", "low", "high", "effect_size", "note")
     empty: dict[str, Any] = dict.fromkeys(names)
+    if group.empty:
+        return {**empty, "note": "no value"}
     if quantizer == BASELINE:
-        found = {**empty, "note": "baseline"}
-    elif group.empty:
-        found = {**empty, "note": "no value"}
-    elif baseline.empty:
-        found = {**empty, "note": f"no {BASELINE} in the grid"}
-    else:
-        both = baseline[["seed", metric]].merge(group[["seed", metric]], on="seed", suffixes=("_a", "_b"))
-        if paired and both.empty:
-            return {f"{metric}_{name}": value for name, value in {**empty, "note": "no common seed"}.items()}
-        a, b = (both[f"{metric}_a"], both[f"{metric}_b"]) if paired else (baseline[metric], group[metric])
-        result = compare(a.tolist(), b.tolist(), paired=paired)
-        found = {
-            "difference": result.mean_difference,
-            "improvement_percent": result.relative_improvement,
-            "p_value": result.p_value,
-            "low": None if result.interval is None else result.interval[0],
-            "high": None if result.interval is None else result.interval[1],
-            "effect_size": result.effect_size,
-            "note": result.note,
-        }
-    return {f"{metric}_{name}": value for name, value in found.items()}
+        return {**empty, "note": "baseline"}
+    if baseline.empty:
+        return empty
+    both = baseline[["seed", metric]].merge(group[["seed", metric]], on="seed", suffixes=("_a", "_b"))
+    if paired and both.empty:
+        return {**empty, "note": "no common seed"}
+    a, b = (both[f"{metric}_a"], both[f"{metric}_b"]) if paired else (baseline[metric], group[metric])
+    result = compare(a.tolist(), b.tolist(), paired=paired)
+    fewer = f"over {len(both)} common seeds" if paired and len(both) < max(len(baseline), len(group)) else ""
+    return {
+        "difference": result.mean_difference,
+        "improvement_percent": result.relative_improvement,
+        "p_value": result.p_value,
+        "low": None if result.interval is None else result.interval[0],
+        "high": None if result.interval is None else result.interval[1],
+        "effect_size": result.effect_size,
+        "note": result.note or fewer,
+    }

@@ -133,7 +133,7 @@ def headline(results: pd.DataFrame, metrics: list[str]) -> dict[str, dict[str, f
     """``method-quantizer-bits`` -> metric -> mean over seeds, what `dvc metrics` and `dvc exp show` show."""
     return {
         f"{row['method']}-{row['quantizer']}-{row['bits']}": {
-            metric: round(row[f"{metric}_mean"], 6) for metric in metrics
+            metric: round(row[f"{metric}_mean"], 6) for metric in metrics if pd.notna(row[f"{metric}_mean"])
         }
         for row in results.to_dict("records")
         if row["n"]

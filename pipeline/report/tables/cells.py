@@ -4,7 +4,10 @@ from pipeline.report.rows import Row, records
 from pipeline.report.source import Source, number
 from pipeline.report.tables.model import NONE, Column, Table, Value, missing
 
-TEXTS = ("method", "quantizer", "selection", "device", "torch")
+TEXTS = (
+    "method", "quantizer", "selection", "setting", "device", "torch", "numpy", "python",
+    "params_hash", "split_hash", "content_hash",
+)  # fmt: skip
 WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
 CORE = ("method", "quantizer", "bits", "seed", "map", "validation_map", "selected_epoch", "epochs")
 

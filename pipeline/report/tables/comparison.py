@@ -43,7 +43,8 @@ def comparison(row: Row, metric: str, source: Source) -> list[Value]:
         p = number(row.get(column, ""))
         if p is None:
             return missing(column, note, shown=explained)
-        return replace(exact(f"{p:#.3g}", row, column), star=significant(row, column, source))
+        remark = row.get(f"{metric}_note", "") if explained else ""
+        return replace(exact(f"{p:#.3g}", row, column), star=significant(row, column, source), note=remark)
 
     low, high, difference = change("low", 4), change("high", 4), change("difference", 4)
     interval = (
