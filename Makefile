@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro ui track test check cells clean
+.PHONY: help setup repro ui track register test check cells clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -20,10 +20,16 @@ repro: $(VENV)/.repro ## run what is out of date (dvc repro), then print the res
 	@python -m pipeline.report
 
 ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	@case "$$MLFLOW_TRACKING_URI" in \
+	  http*) echo "the runs are on your server: $$MLFLOW_TRACKING_URI" ;; \
+	  *) exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" ;; \
+	esac
 
 track: $(VENV)/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking
+
+register: $(VENV)/.repro ## the best network of CELL=method-quantizer-bits as a model in MLflow
+	@python -m pipeline.tracking.register $(subst -, ,$(CELL))
 
 test: $(VENV)/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)
