@@ -55,16 +55,16 @@ def tracking(cells: int, epochs: int) -> None:
             print(f"{what}: {time.perf_counter() - begun:.1f} s")
 
 
-def write_results(folder: Path, count: int, epochs: int) -> None:
+def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark") -> None:
     """Result files of a study of so many cells, as the stages write them."""
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     grid = params["grid"]
     chosen = {method: quantizers for method, quantizers in grid["methods"].items() if quantizers}
     groups = sum(map(len, chosen.values()))
-    params["study"] = "benchmark"
+    params["study"] = study
     grid["seeds"] = list(range(-(-count // groups)))
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    layout = Layout("benchmark", folder)
+    layout = Layout(study, folder)
     for seed in grid["seeds"]:
         layout.split(seed).mkdir(parents=True)
         write_json(layout.split(seed) / "split.json", {"split_hash": f"{seed:064x}", "content_hash": 64 * "0"})

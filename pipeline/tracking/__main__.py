@@ -16,10 +16,9 @@ def track(params: Params) -> str:
         raise UserError(
             f"MLflow: {reason(error)}; start the server or check MLFLOW_TRACKING_URI, then run this again"
         ) from None
-    left = (
-        f"; {tracked.outdated} more have results of other params, `dvc repro` renews them" if tracked.outdated else ""
-    )
-    return f"{tracked.cells} cells of {params['study']!r} are in MLflow{left}"
+    said = f"{tracked.cells} cells of {params['study']!r} are in MLflow"
+    left = f"; {tracked.outdated} more have results of other params, `dvc repro` renews them"
+    return said + (left if tracked.outdated else "")
 
 
 if __name__ == "__main__":

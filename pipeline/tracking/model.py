@@ -7,7 +7,6 @@ works without the repository. Nothing of the project imports it.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
@@ -25,9 +24,8 @@ class Hashing(PythonModel):  # type: ignore[misc]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = load(about["backbone"], about["bits"], self.device, context.artifacts["weights"])
 
-    def predict(
-        self, context: Any, model_input: npt.NDArray[np.uint8], params: dict[str, Any] | None = None
-    ) -> npt.NDArray[np.uint8]:
+    # Without type hints, which MLflow would take for a schema; it has the model's signature.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Images (n, S, S, 3) uint8, of the size that the study stores, to codes (n, ceil(K / 8)) uint8.
 
         Bits are those of ``pipeline.codes.pack``: 1 is +1, the first bit is the highest of the first byte. On

@@ -67,7 +67,8 @@ def _register(params: Params, cell: Cell) -> str:
              if found.tags.get("result_id") == identity]  # fmt: skip
     number = known[0].version if known else _log(params, cell, store, runs[0].info.run_id, name, identity)
     again = " already" if known else ""
-    return f"{name} version {number} is{again} the network of {cell.name}: mlflow.pyfunc.load_model('models:/{name}/{number}')"
+    how = f"mlflow.pyfunc.load_model('models:/{name}/{number}')"
+    return f"{name} version {number} is{again} the network of {cell.name}: {how}"
 
 
 def _log(params: Params, cell: Cell, store: Any, run_id: str, name: str, identity: str) -> str:
@@ -101,7 +102,7 @@ def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
     from pipeline.preparation import arrays, splits
 
     layout = Layout(params["study"])
-    about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits}
+    about: dict[str, Any] = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits}
     device = devices.choose(params["compute"])
     network = load(about["backbone"], cell.bits, device, layout.train(cell) / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])

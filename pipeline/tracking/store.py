@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 # What MLflow reports home about its use costs a tenth of the time, and is nobody's business.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Nor does a line a run, or a progress bar a folder, say anything here.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
@@ -130,25 +133,25 @@ class Store:
 
     def _settle(self, runs: list[Run], identity: str) -> None:
         same = [run for run in runs if run.data.tags.get("result_id") == identity]
-        kept = min(same, key=_rank, default=None)
+        kept = min(same, key=_rank).info.run_id if same else None
         for run in runs:
             tags, run_id = run.data.tags, run.info.run_id
-            if run is kept:
+            if run_id == kept:
                 # A copy of the workspace says nothing about runs that were here before.
                 if self.status == "current" and tags.get("status") != "current":
-                    self.log(run_id, [], tags={"status": "current"})
+                    self._unless_deleted(run_id, self.log, [], None, {"status": "current"})
                 if run.info.status != "FINISHED":  # who wrote it died in between
-                    self.finish(run_id)
+                    self._unless_deleted(run_id, self.finish)
             elif run in same or _abandoned(tags):
-                self._delete(run_id)
+                self._unless_deleted(run_id, self.client.delete_run)
             elif tags.get("status") == "current" and self.status == "current":
-                self.log(run_id, [], tags={"status": "superseded"})
+                self._unless_deleted(run_id, self.log, [], None, {"status": "superseded"})
 
-    def _delete(self, run_id: str) -> None:
+    def _unless_deleted(self, run_id: str, change: Callable[..., None], *arguments: Any) -> None:
+        """Change a run that another process may have settled in the meantime."""
         try:
-            self.client.delete_run(run_id)
+            change(run_id, *arguments)
         except MlflowException:
-            # Another process has settled this one in the meantime.
             if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
                 raise
 
