@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the file.
 PAUSE = 2.0
 #: Training goes first where both want the same core.
-NICE = 10
+NICE = 5
 
 
 def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> None:

@@ -13,8 +13,8 @@ from pipeline.runtime.layout import Cell
 
 #: Seconds that a cell trains before anyone could want to watch it; MLflow takes about five to start.
 DELAY = 10.0
-#: Seconds to wait, after training, for the other process to log what is left; an SQLite file takes half a one.
-PATIENCE = 5.0
+#: Seconds to wait, after training, for the other process to log what is left; an SQLite file takes half a second.
+PATIENCE = 10.0
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server_on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("postgresql")
-    with postgresql(folder / "cluster") as backend, mlflow_server(folder, backend) as (address, _):
+    with postgresql() as backend, mlflow_server(folder, backend) as (address, _):
         yield address
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -52,7 +53,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 400
     while True:
         try:
             urllib.request.urlopen(address, timeout=5).close()
@@ -63,43 +64,40 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """A PostgreSQL cluster of its own on loopback, as MLflow's address of it; skips where there is none."""
-    found = [Path(path).parent for path in map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
+    found = [file.parent for file in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if not found:
         pytest.skip("no PostgreSQL on this machine; install Debian's postgresql to run this test")
-    pytest.importorskip("psycopg2")
-    # PostgreSQL won't run as root.
+    pytest.importorskip("psycopg")
+    # PostgreSQL won't run as root; its own user can't enter pytest's folders.
     as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    folder.mkdir()
-    if as_user:
-        shutil.chown(folder, "postgres")
-        for parent in folder.parents:  # the user must get there: pytest's folders are root's alone
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o001)
-    port, data = free_port(), folder / "data"
-    run = {"cwd": folder, "check": True, "capture_output": True, "timeout": 120}
-    subprocess.run([*as_user, max(found) / "initdb", "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync"], **run)  # type: ignore[call-overload]
-    process = subprocess.Popen(
-        [*as_user, max(found) / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        _wait_for(port, process)
-        yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
-    finally:
-        stop(process)
+    with TemporaryDirectory() as name:
+        if as_user:
+            shutil.chown(name, "postgres")
+        port, data = str(free_port()), f"{name}/data"
+        make = [*as_user, str(max(found) / "initdb"), "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync"]
+        subprocess.run(make, cwd=name, check=True, capture_output=True, timeout=120)
+        process = subprocess.Popen(
+            [*as_user, str(max(found) / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", name, "-F"],
+            cwd=name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            _wait_for(int(port), process)
+            yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
+        finally:
+            stop(process)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    import psycopg2
+    import psycopg
 
     deadline = time.monotonic() + 60
     while True:
         try:
-            psycopg2.connect(host="127.0.0.1", port=port, user="mlflow", dbname="postgres").close()
+            psycopg.connect(host="127.0.0.1", port=port, user="mlflow", dbname="postgres").close()
             return
-        except psycopg2.OperationalError:
+        except psycopg.OperationalError:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
 
