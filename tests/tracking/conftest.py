@@ -80,7 +80,10 @@ def server_on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture(params=["sqlite", "server", "server_on_postgresql"])
 def study(request: pytest.FixtureRequest, tmp_path: Path) -> Study:
-    """Results in a folder of their own, in an experiment of their own, for each kind of store."""
+    """Results in a folder of their own, in an experiment of their own, for each kind of store.
+
+    A test that concerns one kind names it: ``parametrize("study", [...], indirect=True)``.
+    """
     folder = tmp_path / "first"
     folder.mkdir()
     name = f"study-{request.node.name.split('[')[0][5:50]}".replace("_", "-")

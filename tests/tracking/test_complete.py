@@ -82,9 +82,8 @@ def test_runs_of_other_params_are_kept_as_superseded(study: Study) -> None:
     assert len(study.runs()) == len(runs)
 
 
+@pytest.mark.parametrize("study", ["server"], indirect=True)
 def test_a_call_that_is_killed_leaves_nothing_double(study: Study) -> None:
-    if not study.uri.startswith("http"):
-        pytest.skip("an SQLite file is written too fast to be interrupted surely; the server's test covers it")
     with slow_proxy(study.uri, 0.5) as address:
         interrupted = Study(study.folder, address, study.name)
         process = interrupted.start()
@@ -105,6 +104,7 @@ def unfinished(study: Study) -> list[Any]:
     return [run for run in runs if "result_id" not in run.data.tags]
 
 
+@pytest.mark.parametrize("study", ["sqlite"], indirect=True)
 def test_metrics_measured_anew_replace_the_old_ones(study: Study) -> None:
     study.track()
     before = {run.info.run_id for run in each_cell_once(study)}
@@ -117,9 +117,8 @@ def test_metrics_measured_anew_replace_the_old_ones(study: Study) -> None:
     assert changed.data.metrics["measure_0"] == 0.25
 
 
-def test_no_server_is_one_line_that_says_what_to_do(tmp_path: Any, study: Study) -> None:
-    if not study.uri.startswith("sqlite"):
-        pytest.skip("once is enough")
+@pytest.mark.parametrize("study", ["sqlite"], indirect=True)
+def test_no_server_is_one_line_that_says_what_to_do(study: Study) -> None:
     nothing = Study(study.folder, "http://127.0.0.1:9").command
     nothing["env"]["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     done = subprocess.run(**nothing, capture_output=True, text=True, timeout=120)
