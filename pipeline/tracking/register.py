@@ -122,11 +122,13 @@ def _signature(images: Any, codes: Any) -> Any:
 def _requirements() -> list[str]:
     """What the model imports, at the versions that are here (without a local part such as ``+cpu``)."""
     distributions = packages_distributions()
-    return [
-        f"{distributions[module][0]}=={version(distributions[module][0]).split('+')[0]}"
+    # Several distributions may fill one module (mlflow, mlflow-skinny): the one of its own name is meant.
+    names = [
+        module if module in distributions[module] else distributions[module][0]
         for module in MODULES
         if module in sys.modules
     ]
+    return [f"{name}=={version(name).split('+')[0]}" for name in names]
 
 
 def main() -> int:
