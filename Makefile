@@ -8,7 +8,8 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report ui track verify published share fetch-results check-shared test check cells clean
+.PHONY: help setup repro report ui track register verify published share fetch-results check-shared test check \
+	cells clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -20,7 +21,10 @@ repro: $(VENV)/.repro ## run what is out of date (dvc repro), then print the res
 	@python -m pipeline.report
 
 ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	@case "$$MLFLOW_TRACKING_URI" in \
+	  http*) echo "the runs are on your server: $$MLFLOW_TRACKING_URI" ;; \
+	  *) exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" ;; \
+	esac
 
 report: $(VENV)/.repro ## make tables and page from the cells that are there, when some failed
 	python -m stages.aggregate
@@ -29,6 +33,9 @@ report: $(VENV)/.repro ## make tables and page from the cells that are there, wh
 
 track: $(VENV)/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking
+
+register: $(VENV)/.repro ## the best network of CELL=method-quantizer-bits as a model in MLflow
+	@python -m pipeline.tracking.register $(subst -, ,$(CELL))
 
 verify: $(VENV)/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline.verification

@@ -4,17 +4,21 @@ import sys
 
 from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
-from pipeline.tracking.complete import complete
+from pipeline.tracking.complete import complete, reason
 
 
 def track(params: Params) -> str:
     try:
-        count = complete(params)
+        tracked = complete(params)
     except UserError:
         raise
     except Exception as error:  # whatever a server or a driver raises
-        raise UserError(f"MLflow: {str(error).strip().splitlines()[0][:300]}") from None
-    return f"{count} cells of {params['study']!r} are in MLflow"
+        raise UserError(
+            f"MLflow: {reason(error)}; start the server or check MLFLOW_TRACKING_URI, then run this again"
+        ) from None
+    said = f"{tracked.cells} cells of {params['study']!r} are in MLflow"
+    left = f"; {tracked.outdated} more have results of other params, `dvc repro` renews them"
+    return said + (left if tracked.outdated else "")
 
 
 if __name__ == "__main__":

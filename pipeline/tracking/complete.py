@@ -4,14 +4,32 @@ A result restored from DVC's cache, or pulled, ran no code and so logged nothing
 stage that doesn't wait for MLflow. This brings both in, for all cells of the study; doing it twice changes nothing.
 """
 
-import hashlib
+import gc
+import multiprocessing
+import os
 import sys
-from pathlib import Path
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.runtime.layout import Cell, Layout, cells_of
-from pipeline.runtime.outputs import read_json
-from pipeline.tracking import content
+from pipeline.tracking import content, place
+from pipeline.tracking.content import Entry
+from pipeline.tracking.dated import Locks
+
+#: Runs written at a time to a server.
+AT_ONCE = 8
+#: Runs for which further processes are worth their start: an SQLite file is written by MLflow itself, and that is
+#: bound by the processor.
+MANY = 100
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """How many cells of the study are in MLflow now, and how many have results of other params than params.yaml's."""
+
+    cells: int
+    outdated: int
 
 
 def complete_or_say_how(params: dict[str, Any]) -> None:
@@ -19,79 +37,105 @@ def complete_or_say_how(params: dict[str, Any]) -> None:
     try:
         complete(params)
     except Exception as error:  # whatever a server or a driver raises
-        reason = str(error).strip().splitlines()[0][:300]
         print(
-            f"warning: MLflow could not be completed ({reason}); the results are kept all the same, and "
+            f"warning: MLflow could not be completed ({reason(error)}); the results are kept all the same, and "
             "`python -m pipeline.tracking` logs them later",
             file=sys.stderr,
         )
 
 
-def complete(params: dict[str, Any]) -> int:
+def reason(error: Exception) -> str:
+    """The first line of what a server or a driver says."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
+
+
+def complete(params: dict[str, Any]) -> Tracked:
     """Bring every cell that has results, and the study itself, into the tracking store.
 
-    Returns:
-        the number of cells that are there now.
+    A cell whose results are of other params than params.yaml has now is left as it is: its run says what those were.
     """
+    with place.alone("tracking"):
+        layout = Layout(params["study"])
+        cells = [cell for cell in cells_of(params["grid"]) if _evaluated(cell, layout)]
+        locks = Locks(params, layout)
+        outdated = [cell for cell in cells if locks.outdated(cell)]
+        entries = [content.cell_entry(params, cell, layout) for cell in cells if cell not in outdated]
+        if (layout.report / "index.html").exists() and not outdated:
+            entries.append(content.study_entry(params, layout))
+        _bring_in(params["study"], entries)
+    return Tracked(len(cells) - len(outdated), len(outdated))
+
+
+def _evaluated(cell: Cell, layout: Layout) -> bool:
+    return (layout.metrics(cell) / "metrics.json").exists() and (layout.split(cell.seed) / "split.json").exists()
+
+
+def _bring_in(study: str, entries: list[Entry]) -> None:
     # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
-    from pipeline.tracking.store import Store
+    from pipeline.tracking.store import opened, provenance
 
-    layout = Layout(params["study"])
-    store = Store(params["study"])
-    cells = [cell for cell in cells_of(params["grid"]) if (layout.metrics(cell) / "metrics.json").exists()]
-    known = {run.data.tags.get("result_id"): run for run in store.runs("tags.kind = 'cell'")}
-    for cell in cells:
-        _complete_cell(store, known, params, cell, layout)
-    if (layout.report / "index.html").exists():
-        _complete_study(store, params, layout)
-    return len(cells)
-
-
-def _complete_cell(store: Any, known: dict[str, Any], params: dict[str, Any], cell: Cell, layout: Layout) -> None:
-    identity = content.result_id(params, cell, layout)
-    run = known.get(identity)
-    wanted = content.final_metrics(read_json(layout.metrics(cell) / "metrics.json"))
-    for part in params["informativeness"]["of"]:
-        found = layout.informativeness(cell, part) / "informativeness.json"
-        wanted |= {f"informativeness_{part}": read_json(found)["mean"]} if found.exists() else {}
-    if run is not None and run.data.tags.get("status") == "current":
-        there = {name: run.data.metrics.get(name) for name in wanted}
-        if there == wanted:
-            return
-    run_id = run.info.run_id if run is not None else _from_files(store, params, cell, layout)
-    store.log(run_id, [(name, value, 0) for name, value in wanted.items()])
-    store.artifacts(run_id, layout.metrics(cell))
-    store.settle(run_id, cell.name, identity)
-
-
-def _from_files(store: Any, params: dict[str, Any], cell: Cell, layout: Layout) -> str:
-    """A run for a cell that was restored or pulled."""
-    tags = {**content.cell_tags(params, cell, layout), "restored": "yes"}
-    run_id: str = store.start(cell.name, tags, content.cell_params(params, cell))
-    store.log(run_id, content.history_metrics(layout.metrics(cell) / "history.csv"))
-    return run_id
-
-
-def _complete_study(store: Any, params: dict[str, Any], layout: Layout) -> None:
-    """One run for the study: its params, headline metrics, tables, figures and report."""
-    metrics = [
-        (f"{name.replace('@', '_at_')}/{file.stem}", value, 0)
-        for file in sorted((layout.tables / "metrics").glob("*.json"))
-        for name, value in read_json(file).items()
+    store = opened(study, place.uri())
+    runs = store.runs()
+    claimed = {run.data.tags["result_id"]: run for run in runs if "result_id" in run.data.tags}
+    missing = [entry for entry in entries if entry.identity not in claimed]
+    changed = [
+        (claimed[entry.identity].info.run_id, entry)
+        for entry in entries
+        if entry.identity in claimed and claimed[entry.identity].data.tags.get("files") != entry.files
     ]
-    identity = _digest([layout.tables / "results.csv", layout.report / "index.html", Path("params.yaml")])
-    if any(
-        run.data.tags.get("result_id") == identity and run.data.tags.get("status") == "current"
-        for run in store.runs("tags.kind = 'study'")
-    ):
-        return
-    tags = {"kind": "study", "cell": "study", "study": params["study"], "dataset": params["dataset"]["name"]}
-    run_id = store.start(f"study {params['study']}", tags, content.flat(params))
-    store.log(run_id, metrics)
-    store.artifacts(run_id, layout.tables, "tables")
-    store.artifacts(run_id, layout.report, "report")
-    store.settle(run_id, "study", identity)
+    tags = provenance() if missing else {}
+    with _pool(len(missing) + len(changed)) as pool:
+        writing = [pool.submit(_new, study, entry, tags) for entry in missing]
+        writing += [pool.submit(_update, study, run_id, entry) for run_id, entry in changed]
+        try:
+            for written in writing:
+                written.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    store.settle(store.runs() if missing else runs, {entry.cell: entry.identity for entry in entries})
 
 
-def _digest(files: list[Path]) -> str:
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:32]
+def _pool(runs: int) -> Executor:
+    """What writes so many runs at a time."""
+    if not place.uri().startswith(place.SQLITE):
+        return ThreadPoolExecutor(AT_ONCE)
+    if runs < MANY:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(
+        min(4, os.cpu_count() or 1), multiprocessing.get_context("spawn"), initializer=_many_objects
+    )
+
+
+def _many_objects() -> None:
+    """Collect garbage seldom: most of what MLflow makes for a run is gone at once."""
+    gc.set_threshold(100_000, 50, 50)
+
+
+def _new(study: str, entry: Entry, tags: dict[str, str]) -> None:
+    """A run for a result that was restored or pulled, or whose training MLflow didn't see."""
+    from pipeline.tracking.store import opened
+
+    store = opened(study, place.uri())
+    restored = {"restored": "yes"} if entry.history else {}
+    run_id = store.start(entry.name, {**entry.tags, **tags, **restored})
+    _files(store, run_id, entry)
+    history = content.history_metrics(entry.history) if entry.history else []
+    claim = {**store.claim(entry.identity), "files": entry.files}
+    store.log(run_id, [*history, *entry.metrics], entry.params, claim)
+    store.finish(run_id)
+
+
+def _update(study: str, run_id: str, entry: Entry) -> None:
+    """What came after the training that a run saw, or was measured anew."""
+    from pipeline.tracking.store import opened
+
+    store = opened(study, place.uri())
+    _files(store, run_id, entry)
+    store.log(run_id, entry.metrics, tags={"files": entry.files})
+
+
+def _files(store: Any, run_id: str, entry: Entry) -> None:
+    for folder, name in entry.artifacts:
+        store.artifacts(run_id, folder, name)

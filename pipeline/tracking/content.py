@@ -1,7 +1,8 @@
-"""What a cell's run says, read from params and result files."""
+"""What a run says, read from params and result files."""
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,71 @@ from pipeline.training.history import read as read_history
 Triple = tuple[str, float, int]
 
 #: Sections of params.yaml that shape every cell.
-SHARED = ("dataset", "split", "compute", "backbone", "training")
+SHARED = ("dataset", "split", "compute", "backbone", "training", "evaluation")
 #: What ``metrics.json`` holds beside numbers that MLflow should chart.
 NOT_METRICS = {"method", "quantizer", "bits", "seed", "selection", "device", "torch", "epochs", "parameters"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as it should be.
+
+    Args:
+        cell: what it is the run of; of one cell one run is current.
+        identity: what tells one result from another.
+        files: digest of what may change without a new result: metrics and artifacts.
+        history: of its epochs, or None.
+        artifacts: folders, and what they are called in MLflow (None for the top).
+    """
+
+    cell: str
+    name: str
+    identity: str
+    files: str
+    tags: dict[str, str]
+    params: dict[str, Any]
+    metrics: list[Triple]
+    history: Path | None
+    artifacts: list[tuple[Path, str | None]]
+
+
+def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
+    """The run of a cell that has been evaluated."""
+    folder = layout.metrics(cell)
+    parts = {part: layout.informativeness(cell, part) for part in params["informativeness"]["of"]}
+    found = {part: place / "informativeness.json" for part, place in parts.items()}
+    measured = {f"informativeness_{part}": read_json(file)["mean"] for part, file in found.items() if file.exists()}
+    return Entry(
+        cell=cell.name,
+        name=cell.name,
+        identity=result_id(params, cell, layout, folder),
+        files=_digest([*sorted(folder.iterdir()), *(file for file in found.values() if file.exists())]),
+        tags=cell_tags(params, cell, layout),
+        params=cell_params(params, cell),
+        metrics=[(name, value, 0) for name, value in (final_metrics(folder) | measured).items()],
+        history=folder / "history.csv",
+        artifacts=[(folder, None)],
+    )
+
+
+def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
+    """The run of the study: its params, headline metrics, tables, figures and report."""
+    identity = _digest([layout.tables / "results.csv", layout.report / "index.html"], json.dumps(params))
+    return Entry(
+        cell="study",
+        name=f"study {params['study']}",
+        identity=identity,
+        files=identity,
+        tags={"kind": "study", "cell": "study", "study": params["study"], "dataset": params["dataset"]["name"]},
+        params=flat(params),
+        metrics=[
+            (f"{name.replace('@', '_at_')}/{file.stem}", value, 0)
+            for file in sorted((layout.tables / "metrics").glob("*.json"))
+            for name, value in read_json(file).items()
+        ],
+        history=None,
+        artifacts=[(layout.tables, "tables"), (layout.report, "report")],
+    )
 
 
 def narrowed(params: dict[str, Any], cell: Cell) -> dict[str, Any]:
@@ -43,10 +106,12 @@ def cell_params(params: dict[str, Any], cell: Cell) -> dict[str, Any]:
 
 
 def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, str]:
+    """Tags to filter and group by; ``group`` is the cell without its seed, for means over seeds."""
     split = read_json(layout.split(cell.seed) / "split.json")
     return {
         "kind": "cell",
         "cell": cell.name,
+        "group": group(cell),
         "method": cell.method,
         "quantizer": cell.quantizer,
         "bits": str(cell.bits),
@@ -59,13 +124,21 @@ def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, s
     }
 
 
-def result_id(params: dict[str, Any], cell: Cell, layout: Layout) -> str:
-    """What tells one result of a cell from another: its params, its split, and the weights they led to."""
+def group(cell: Cell) -> str:
+    return f"{cell.method}-{cell.quantizer}-{cell.bits}"
+
+
+def result_id(params: dict[str, Any], cell: Cell, layout: Layout, folder: Path) -> str:
+    """What tells one result of a cell from another: its params, its split, and every epoch's losses.
+
+    The history stands for the weights that it led to: it is small, and there where only metrics were pulled.
+
+    Args:
+        folder: where the cell's ``history.csv`` is; train and evaluate have the same.
+    """
     split = read_json(layout.split(cell.seed) / "split.json")
-    known = json.dumps([narrowed(params, cell), split["split_hash"], split["content_hash"]], sort_keys=True)
-    digest = hashlib.sha256(known.encode())
-    digest.update((layout.train(cell) / "weights.safetensors").read_bytes())
-    return digest.hexdigest()[:32]
+    known = [narrowed(params, cell), split["split_hash"], split["content_hash"]]
+    return _digest([folder / "history.csv"], json.dumps(known, sort_keys=True))
 
 
 def epoch_metrics(rows: list[dict[str, float]]) -> list[Triple]:
@@ -83,10 +156,17 @@ def history_metrics(file: Path) -> list[Triple]:
     return epoch_metrics(read_history(file))
 
 
-def final_metrics(metrics: dict[str, Any]) -> dict[str, float]:
+def final_metrics(folder: Path) -> dict[str, float]:
     """Numbers of a cell's ``metrics.json`` under names that MLflow allows (no ``@``)."""
     return {
         name.replace("@", "_at_"): float(value)
-        for name, value in metrics.items()
+        for name, value in read_json(folder / "metrics.json").items()
         if name not in NOT_METRICS and isinstance(value, (int, float))
     }
+
+
+def _digest(files: list[Path], text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:32]

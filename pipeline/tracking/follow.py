@@ -1,38 +1,60 @@
 """Follow one cell's history file into MLflow: ``python -m pipeline.tracking.follow METHOD QUANTIZER BITS SEED FILE``.
 
-Started by the train stage (``pipeline.training.live``). Standard input closing means that training has ended.
+Started by the train stage (``pipeline.training.live``), and told by its standard input closing that training has
+ended. Prints a line once the run is there.
 """
 
+import os
 import select
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import params as gate
 from pipeline.runtime.layout import Cell, Layout
+from pipeline.tracking.complete import reason
 from pipeline.tracking.content import cell_params, cell_tags, epoch_metrics, result_id
-from pipeline.tracking.store import Store
 from pipeline.training.history import read
+
+if TYPE_CHECKING:
+    from pipeline.tracking.store import Store
 
 #: Seconds between two looks at the file.
 PAUSE = 2.0
+#: Training goes first where both want the same core.
+NICE = 5
 
 
 def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> None:
     params, cell = gate.read(), Cell(method, quantizer, int(bits), int(seed))
     layout = Layout(params["study"])
+    final = layout.train(cell)
+    before = _written(final)
+
+    from pipeline.tracking.store import Store, provenance
+
     store = Store(params["study"])
-    run = store.start(cell.name, cell_tags(params, cell, layout), cell_params(params, cell))
-    final = layout.train(cell) / "history.csv"
-    before = final.stat().st_mtime_ns if final.exists() else None
+    run = store.start(cell.name, {**cell_tags(params, cell, layout), **provenance()})
+    store.log(run, [], cell_params(params, cell))
+    print("following", flush=True)
     logged = 0
     while not _ended():
         logged += _log_new(store, run, Path(history), logged)
-    finished = final.exists() and final.stat().st_mtime_ns != before
-    if finished:
-        _log_new(store, run, final, logged)
-        store.settle(run, cell.name, result_id(params, cell, layout))
-    else:
-        store.client.set_terminated(run, "FAILED")
+    if _written(final) == before:  # failed or interrupted
+        store.finish(run, "FAILED")
+        return
+    rows = read(final / "history.csv")[logged:]
+    identity = result_id(params, cell, layout, final)
+    store.log(run, epoch_metrics(rows), tags=store.claim(identity))
+    store.finish(run)
+    store.settle(store.runs(f"tags.cell = '{cell.name}'"), {cell.name: identity})
+
+
+def _written(folder: Path) -> int | None:
+    """When the folder's history came there."""
+    file = folder / "history.csv"
+    return file.stat().st_mtime_ns if file.exists() else None
 
 
 def _ended() -> bool:
@@ -40,22 +62,22 @@ def _ended() -> bool:
     return bool(select.select([sys.stdin], [], [], PAUSE)[0])
 
 
-def _log_new(store: Store, run: str, history: Path, logged: int) -> int:
+def _log_new(store: "Store", run: str, history: Path, logged: int) -> int:
     try:
         rows = read(history)[logged:]
     except FileNotFoundError:  # not begun yet, or just moved to its final place
         return 0
-    if rows:
-        store.log(run, epoch_metrics(rows))
+    store.log(run, epoch_metrics(rows))
     return len(rows)
 
 
 if __name__ == "__main__":
+    os.nice(NICE)
+    # Ctrl-C in a terminal reaches this process too; it hears of the end from the train stage, and notes it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         main(*sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
     except Exception as error:
         # Whatever MLflow or a server raises ends here: the train stage reports this one line.
-        print(str(error).strip().splitlines()[0][:300], file=sys.stderr)
+        print(reason(error), file=sys.stderr)
         sys.exit(3)

@@ -1,28 +1,35 @@
-"""The tracking store: finding, writing and superseding runs."""
+"""The tracking store: finding, writing and settling runs."""
 
 import logging
 import os
-import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 # Short waits: a server that is away is reported, and the files can be logged at any later time.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+# What MLflow reports home about its use costs a tenth of the time, and is nobody's business.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Nor does a line a run, or a progress bar a folder, say anything here.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
+from pipeline.tracking import place
+
 # Its news of making tables would stand between a stage's lines.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
-#: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
-DEFAULT_URI = "sqlite:///mlflow.db"
-#: MLflow's limits for one log_batch call.
+#: MLflow's limits for one log_batch call: values in all, and params among them.
 BATCH = 1000
 PARAMS_BATCH = 100
 
@@ -32,14 +39,18 @@ Metrics = Iterable[tuple[str, float, int]]
 class Store:
     """One study's experiment.
 
-    A run that describes what the result files hold is tagged ``status: current``; runs of the same cell with
-    other params or another outcome are kept and tagged ``superseded``.
+    A run is *claimed* when it is complete: from then on it carries its ``result_id``. Of all claimed runs of one
+    result one is kept; it is ``status: current`` if it is what the workspace's files hold, ``experiment`` if it came
+    from a copy of the workspace (`dvc exp run --temp`). Runs of other results of the same cell are ``superseded``.
     """
 
     def __init__(self, study: str) -> None:
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-        self.client = MlflowClient(tracking_uri=self.uri)
-        self.experiment = self._experiment(study)
+        self.uri = place.uri()
+        self.client = MlflowClient(tracking_uri=_patient(self.uri))
+        self.status = "experiment" if place.in_a_copy() else "current"
+        # MLflow makes an SQLite file's tables at the first call; two processes doing so get in each other's way.
+        with place.alone("opening"):
+            self.experiment = self._experiment(study)
 
     def _experiment(self, study: str) -> str:
         found = self.client.get_experiment_by_name(study)
@@ -48,15 +59,15 @@ class Store:
         if found is not None:
             return str(found.experiment_id)
         try:
-            return str(self.client.create_experiment(study))
+            return str(self.client.create_experiment(study, place.artifacts(study)))
         except MlflowException:
-            # Another process was first.
+            # A process on another machine was first.
             found = self.client.get_experiment_by_name(study)
             if found is None:
                 raise
             return str(found.experiment_id)
 
-    def runs(self, condition: str) -> list[Run]:
+    def runs(self, condition: str = "") -> list[Run]:
         """All runs, not deleted, for which an MLflow filter holds."""
         found: list[Run] = []
         token = None
@@ -67,58 +78,117 @@ class Store:
             if not token:
                 return found
 
-    def start(self, name: str, tags: dict[str, str], params: dict[str, Any]) -> str:
+    def start(self, name: str, tags: dict[str, str]) -> str:
         """Begin a run and return its id."""
-        run = self.client.create_run(self.experiment, run_name=name, tags={**tags, **provenance()})
-        entries = [Param(key, str(value)) for key, value in params.items()]
-        for start in range(0, len(entries), PARAMS_BATCH):
-            self.client.log_batch(run.info.run_id, params=entries[start : start + PARAMS_BATCH])
+        run = self.client.create_run(self.experiment, run_name=name, tags=tags)
         return str(run.info.run_id)
 
-    def log(self, run_id: str, metrics: Metrics) -> None:
-        """Log (name, value, step) triples in as few calls as the API allows."""
+    def log(
+        self,
+        run_id: str,
+        metrics: Metrics,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log (name, value, step) triples, params, and then tags, in as few calls as the API allows."""
         now = int(time.time() * 1000)
-        entries = [Metric(name, value, now, step) for name, value, step in metrics]
-        for start in range(0, len(entries), BATCH):
-            self.client.log_batch(run_id, metrics=entries[start : start + BATCH])
-
-    def tag(self, run_id: str, **tags: str) -> None:
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-    def settle(self, run_id: str, cell: str, result_id: str) -> str:
-        """Make a finished run the current one of its cell.
-
-        An earlier run of the very same result is kept instead of this one; unfinished runs of the cell that killed
-        processes of this workspace left are removed; other results become superseded.
-
-        Returns:
-            the id of the run that is current now.
-        """
-        others = [run for run in self.runs(f"tags.cell = '{cell}'") if run.info.run_id != run_id]
-        same = [run for run in others if run.data.tags.get("result_id") == result_id]
-        kept = str(same[0].info.run_id) if same else run_id
-        if kept != run_id:
-            self.client.delete_run(run_id)
-        else:
-            self.tag(run_id, result_id=result_id)
-            self.client.set_terminated(run_id, "FINISHED")
-        for run in others:
-            if run.info.run_id == kept:
-                continue
-            tags = run.data.tags
-            if run in same or ("result_id" not in tags and tags.get("workspace") == workspace()):
-                self.client.delete_run(run.info.run_id)
-            elif "result_id" in tags and tags.get("status") != "superseded":
-                self.tag(run.info.run_id, status="superseded")
-        self.tag(kept, status="current")
-        return kept
+        # The last step first: MLflow compares every value with the latest so far, and replacing that one costs.
+        latest_first = sorted(metrics, key=lambda metric: -metric[2])
+        values = [Metric(name, value, now, step) for name, value, step in latest_first]
+        named = [Param(key, str(value)) for key, value in (params or {}).items()]
+        words = [RunTag(key, value) for key, value in (tags or {}).items()]
+        while values or named or words:
+            some, named = named[:PARAMS_BATCH], named[PARAMS_BATCH:]
+            room = BATCH - len(some) - len(words)
+            last = not named and len(values) <= room
+            self.client.log_batch(run_id, metrics=values[:room], params=some, tags=words if last else [])
+            values, words = values[room:], [] if last else words
 
     def artifacts(self, run_id: str, folder: Path, name: str | None = None) -> None:
         self.client.log_artifacts(run_id, str(folder), name)
 
+    def finish(self, run_id: str, status: str = "FINISHED") -> None:
+        self.client.set_terminated(run_id, status)
+
+    def claim(self, identity: str) -> dict[str, str]:
+        """Tags that say of which result a run is; they are logged when all else is."""
+        return {"result_id": identity, "status": self.status}
+
+    def settle(self, runs: list[Run], results: Mapping[str, str]) -> None:
+        """Leave one run a cell that is current, whoever else logs the same cells at the same time.
+
+        No store has a lock or a unique key for this. But all processes look after they claimed, and all keep the same
+        one of several runs of a result: the oldest, then that with the least id. The last to look sees all of
+        them, so one is left; and as only claimed runs count, the one that is left is complete.
+
+        Args:
+            runs: all runs of these cells, looked for after the last was claimed.
+            results: the result that the files of each cell hold now.
+        """
+        of_cell = defaultdict(list)
+        for run in runs:
+            of_cell[run.data.tags.get("cell")].append(run)
+        for cell, identity in results.items():
+            self._settle(of_cell[cell], identity)
+
+    def _settle(self, runs: list[Run], identity: str) -> None:
+        same = [run for run in runs if run.data.tags.get("result_id") == identity]
+        kept = min(same, key=_rank).info.run_id if same else None
+        for run in runs:
+            tags, run_id = run.data.tags, run.info.run_id
+            if run_id == kept:
+                # A copy of the workspace says nothing about runs that were here before.
+                if self.status == "current" and tags.get("status") != "current":
+                    self._unless_deleted(run_id, self.log, [], None, {"status": "current"})
+                if run.info.status != "FINISHED":  # who wrote it died in between
+                    self._unless_deleted(run_id, self.finish)
+            elif run in same or _abandoned(tags):
+                self._unless_deleted(run_id, self.client.delete_run)
+            elif tags.get("status") == "current" and self.status == "current":
+                self._unless_deleted(run_id, self.log, [], None, {"status": "superseded"})
+
+    def _unless_deleted(self, run_id: str, change: Callable[..., None], *arguments: Any) -> None:
+        """Change a run that another process may have settled in the meantime."""
+        try:
+            change(run_id, *arguments)
+        except MlflowException:
+            if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
+                raise
+
+
+def _patient(uri: str) -> str:
+    """An SQLite file that another process writes is waited for longer than sqlite3's 5 seconds."""
+    return f"{uri}?timeout=60" if uri.startswith(place.SQLITE) and "?" not in uri else uri
+
+
+@cache
+def opened(study: str, uri: str) -> Store:
+    """A study's store at this address (``place.uri``), one a process."""
+    assert uri == place.uri()
+    return Store(study)
+
+
+def _rank(run: Run) -> tuple[int, str]:
+    return run.info.start_time, run.info.run_id
+
+
+def _abandoned(tags: Mapping[str, str]) -> bool:
+    """Whether a process of this checkout was writing this run when it died."""
+    if "result_id" in tags or tags.get("workspace") != place.workspace():
+        return False
+    try:
+        os.kill(int(tags["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except (KeyError, ValueError):  # no process named: of an earlier version
+        return True
+    except PermissionError:  # another user's, alive
+        return False
+    return False
+
 
 def provenance() -> dict[str, str]:
-    """Tags that say which code made a run."""
+    """Tags that say which code, and which process of which checkout, makes a run."""
     git = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     changed = subprocess.run(
@@ -128,9 +198,11 @@ def provenance() -> dict[str, str]:
         check=False,
     ).stdout.strip()
     tags = {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
-    return {**tags, "git_changed": "yes" if changed else "no", "workspace": workspace()}
-
-
-def workspace() -> str:
-    """Which checkout on which machine: several may share a server."""
-    return f"{socket.gethostname()}:{Path.cwd()}"
+    name = place.experiment()
+    return {
+        **tags,
+        **({"experiment": name} if name else {}),
+        "git_changed": "yes" if changed else "no",
+        "workspace": place.workspace(),
+        "process": str(os.getpid()),
+    }

@@ -1,5 +1,6 @@
 """Epochs in MLflow while a cell trains, from a process of its own."""
 
+import select
 import subprocess
 import sys
 import threading
@@ -12,8 +13,8 @@ from pipeline.runtime.layout import Cell
 
 #: Seconds that a cell trains before anyone could want to watch it; MLflow takes about five to start.
 DELAY = 10.0
-#: Seconds to wait, after training, for the other process to log what is left.
-PATIENCE = 60.0
+#: Seconds to wait, after training, for the other process to log what is left; an SQLite file takes half a second.
+PATIENCE = 10.0
 
 
 @contextmanager
@@ -22,8 +23,9 @@ def live(cell: Cell, history: Path) -> Iterator[None]:
 
     MLflow takes seconds to import and a server may be slow or away: neither may hold up training, and nothing that
     goes wrong there is an error here. A cell that is done within ``DELAY`` seconds is left to the report stage,
-    which brings all results into MLflow at once. The other process learns that training has ended, well or
-    not, when its standard input closes.
+    which brings all results into MLflow at once; so is one that is done before the other process has begun its run,
+    or that a slow server has no time for. The other process learns that training has ended, well or not, when its
+    standard input closes.
     """
     follower = _Follower([str(value) for value in astuple(cell)] + [str(history)])
     timer = threading.Timer(DELAY, follower.start)
@@ -33,7 +35,6 @@ def live(cell: Cell, history: Path) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-        timer.join()
         reason = follower.finish()
         if reason:
             print(
@@ -47,24 +48,42 @@ class _Follower:
     def __init__(self, arguments: list[str]) -> None:
         self._arguments = arguments
         self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._over = False
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.tracking.follow", *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with self._lock:
+            if self._over:
+                return
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.tracking.follow", *self._arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     def finish(self) -> str:
         """Let the process log what is left; returns why it could not, or nothing."""
+        with self._lock:
+            self._over = True
         if self._process is None:
+            return ""
+        if not self._begun():
+            # Still importing, or waiting for the server's first answer: there is no run to end.
+            self._process.kill()
+            self._process.communicate()
             return ""
         try:
             _, said = self._process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return f"no answer within {PATIENCE:.0f} s"
+            self._process.communicate()
+            return f"it was not done {PATIENCE:.0f} s after training"
         lines = said.strip().splitlines()
         return (lines[-1] if lines else "unknown reason") if self._process.returncode else ""
+
+    def _begun(self) -> bool:
+        """Whether the process has said that its run is there, or has ended."""
+        assert self._process is not None and self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])

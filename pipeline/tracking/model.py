@@ -1,0 +1,38 @@
+"""The MLflow model of a trained cell: images in, packed codes out.
+
+MLflow runs this file when it loads the model (its "models from code"), beside a copy of this library, so the model
+works without the repository. Nothing of the project imports it.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+from pipeline.codes import pack, sign
+from pipeline.encoding.encode import outputs
+from pipeline.encoding.network import load
+
+
+class Hashing(PythonModel):  # type: ignore[misc]
+    """Codes of images, as the encode stage makes them."""
+
+    def load_context(self, context: Any) -> None:
+        about = context.model_config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = load(about["backbone"], about["bits"], self.device, context.artifacts["weights"])
+
+    # Without type hints, which MLflow would take for a schema; it has the model's signature.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """Images (n, S, S, 3) uint8, of the size that the study stores, to codes (n, ceil(K / 8)) uint8.
+
+        Bits are those of ``pipeline.codes.pack``: 1 is +1, the first bit is the highest of the first byte. On
+        another device, or with another number of threads, an output within rounding of 0 may get the other sign.
+        """
+        rows = np.arange(len(model_input))
+        return pack(sign(outputs(self.network, model_input, rows, self.device).numpy()))
+
+
+set_model(Hashing())

@@ -1,0 +1,62 @@
+"""Where runs go and on whose behalf, from the environment: no MLflow in here, so it costs nothing to ask."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+#: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
+DEFAULT_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+
+
+def root() -> Path:
+    """The project's folder, also for a stage of `dvc exp run --temp`, which runs in a copy of it.
+
+    DVC sets ``DVC_ROOT`` for every stage, and to the project rather than the copy for an experiment
+    (DVC's manual, "dvc exp run", environment variables).
+    """
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def in_a_copy() -> bool:
+    """Whether this is a queued or temporary experiment: its results are not those of the workspace."""
+    return root() != Path.cwd()
+
+
+def experiment() -> str | None:
+    """The name of the DVC experiment that runs, where DVC says it (``DVC_EXP_NAME``)."""
+    return os.environ.get("DVC_EXP_NAME") or None
+
+
+def uri() -> str:
+    """The tracking store; an SQLite file with a relative path lies in the project's folder."""
+    given = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    return f"{SQLITE}{root() / given.removeprefix(SQLITE)}" if given.startswith(SQLITE) else given
+
+
+def artifacts(study: str) -> str | None:
+    """Where an SQLite store keeps a study's artifacts; None leaves it to the server."""
+    return (_beside() / "mlruns" / study).as_uri() if uri().startswith(SQLITE) else None
+
+
+def workspace() -> str:
+    """Which checkout on which machine: several may share a server."""
+    return f"{socket.gethostname()}:{root()}"
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Wait until no other process of this checkout, or on this SQLite file, does the same.
+
+    Processes on other machines aren't held off: what they may do twice is settled by ``Store.settle``.
+    """
+    with FileLock(_beside() / f"mlflow.db.{what}.lock"):
+        yield
+
+
+def _beside() -> Path:
+    return Path(uri().removeprefix(SQLITE)).parent if uri().startswith(SQLITE) else root()

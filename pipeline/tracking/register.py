@@ -1,0 +1,144 @@
+"""``python -m pipeline.tracking.register METHOD QUANTIZER BITS``: the best cell of a group as a registered model."""
+
+import argparse
+import sys
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.runtime.entry import Params, command
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.outputs import read_json
+from pipeline.tracking.complete import complete, reason
+from pipeline.tracking.content import group, result_id
+
+#: Modules that loading the model may import; those that it did import are what the model requires.
+MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
+
+
+def best(params: Params, method: str, quantizer: str, bits: int) -> Cell:
+    """The cell of a (method, quantizer, bits) with the highest validation mAP; of equals the first seed's.
+
+    The queries have no say, whatever ``training.selection`` is: a number measured on them would flatter the model.
+
+    Raises:
+        UserError: the grid has no such cell, or one of them has no results.
+    """
+    layout = Layout(params["study"])
+    all_cells = cells_of(params["grid"])
+    cells = [cell for cell in all_cells if (cell.method, cell.quantizer, cell.bits) == (method, quantizer, bits)]
+    if not cells:
+        known = ", ".join(dict.fromkeys(map(group, all_cells)))
+        raise UserError(f"register: {method}-{quantizer}-{bits} is not in params.yaml's grid, which has {known}")
+    for cell in cells:
+        for folder in (layout.train(cell), layout.metrics(cell)):
+            if not folder.exists():
+                raise UserError(f"register: {folder} is missing; run `dvc repro`, or `dvc pull` where it was pushed")
+    return max(cells, key=lambda cell: read_json(layout.train(cell) / "training.json")["validation_map"])
+
+
+def register(params: Params, method: str, quantizer: str, bits: int) -> str:
+    """Log the best cell's network to its run, and register it as ``<study>-<method>-<quantizer>-<bits>``."""
+    cell = best(params, method, quantizer, bits)
+    try:
+        complete(params)
+        return _register(params, cell)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a server or a driver raises
+        raise UserError(
+            f"register: {reason(error)}; start the MLflow server or check MLFLOW_TRACKING_URI, then run this again"
+        ) from None
+
+
+def _register(params: Params, cell: Cell) -> str:
+    from pipeline.tracking import place
+    from pipeline.tracking.store import opened
+
+    layout, store = Layout(params["study"]), opened(params["study"], place.uri())
+    identity = result_id(params, cell, layout, layout.train(cell))
+    runs = store.runs(f"tags.cell = '{cell.name}' and tags.result_id = '{identity}'")
+    if not runs:
+        raise UserError(f"register: {cell.name} has results of other params than params.yaml; run `dvc repro`")
+    name = f"{params['study']}-{group(cell)}"
+    known = [found for found in store.client.search_model_versions(f"name = '{name}'")
+             if found.tags.get("result_id") == identity]  # fmt: skip
+    number = known[0].version if known else _log(params, cell, store, runs[0].info.run_id, name, identity)
+    again = " already" if known else ""
+    how = f"mlflow.pyfunc.load_model('models:/{name}/{number}')"
+    return f"{name} version {number} is{again} the network of {cell.name}: {how}"
+
+
+def _log(params: Params, cell: Cell, store: Any, run_id: str, name: str, identity: str) -> str:
+    import mlflow
+
+    about, images, codes = _example(params, cell)
+    mlflow.set_tracking_uri(store.uri)
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).parent / "model.py"),
+            code_paths=[str(Path(pipeline.__file__).parent)],
+            artifacts={"weights": str(Layout(params["study"]).train(cell) / "weights.safetensors")},
+            model_config=about,
+            signature=_signature(images, codes),
+            input_example=images,
+            pip_requirements=_requirements(),
+        )
+    made = mlflow.register_model(logged.model_uri, name, tags={"result_id": identity, "cell": cell.name})
+    return str(made.version)
+
+
+def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
+    """What the model is made from, two images of the database, and their codes; loads what the model will import."""
+    import numpy as np
+
+    from pipeline.codes import pack, sign
+    from pipeline.encoding import device as devices
+    from pipeline.encoding.encode import outputs
+    from pipeline.encoding.network import load
+    from pipeline.preparation import arrays, splits
+
+    layout = Layout(params["study"])
+    about: dict[str, Any] = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits}
+    device = devices.choose(params["compute"])
+    network = load(about["backbone"], cell.bits, device, layout.train(cell) / "weights.safetensors")
+    images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
+    return about, images, pack(sign(outputs(network, images, np.arange(2), device).numpy()))
+
+
+def _signature(images: Any, codes: Any) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    return ModelSignature(
+        Schema([TensorSpec(images.dtype, (-1, *images.shape[1:]))]),
+        Schema([TensorSpec(codes.dtype, (-1, *codes.shape[1:]))]),
+    )
+
+
+def _requirements() -> list[str]:
+    """What the model imports, at the versions that are here (without a local part such as ``+cpu``)."""
+    distributions = packages_distributions()
+    # Several distributions may fill one module (mlflow, mlflow-skinny): the one of its own name is meant.
+    names = [
+        module if module in distributions[module] else distributions[module][0]
+        for module in MODULES
+        if module in sys.modules
+    ]
+    return [f"{name}=={version(name).split('+')[0]}" for name in names]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("method")
+    parser.add_argument("quantizer")
+    parser.add_argument("bits", type=int)
+    given = parser.parse_args()
+    return command(lambda params: register(params, given.method, given.quantizer, given.bits))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

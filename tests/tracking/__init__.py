@@ -1,0 +1,1 @@
+"""MLflow: for real, on each kind of store."""

@@ -1,0 +1,96 @@
+"""A trained cell as a registered model, loaded where the repository isn't."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Project
+
+# The finished study is built by one worker.
+pytestmark = pytest.mark.xdist_group("finished")
+
+LOAD = """
+import sys
+import mlflow, numpy as np
+uri, model, images, target = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+loaded = mlflow.pyfunc.load_model(model)
+assert "pipeline" not in sys.path[0]
+np.save(target, loaded.predict(np.load(images)))
+info = mlflow.models.get_model_info(model)
+print(info.signature.inputs.to_json(), info.signature.outputs.to_json())
+"""
+
+
+def best_seed(project: Project) -> int:
+    scores = {}
+    for seed in (0, 1):
+        file = project.results / "train" / f"dsdh-wr-16-{seed}" / "training.json"
+        scores[seed] = json.loads(file.read_text())["validation_map"]
+    return max(scores, key=scores.__getitem__)
+
+
+def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project, tmp_path: Path) -> None:
+    said = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16").stdout.splitlines()[-1]
+    cell = f"dsdh-wr-16-{best_seed(finished)}"
+    assert said.startswith(f"small-dsdh-wr-16 version 1 is the network of {cell}: ")
+    codes = finished.results / "codes" / cell
+    images = np.load(finished.results / "data" / "images.npy")[np.load(codes / "database_indices.npy")]
+    np.save(tmp_path / "images.npy", images)
+    # A process in another folder, which has MLflow, torch, and nothing of this repository.
+    command = [sys.executable, "-I", "-c", LOAD, f"sqlite:///{finished.folder}/mlflow.db", "models:/small-dsdh-wr-16/1"]
+    done = subprocess.run(
+        [*command, "images.npy", "codes.npy"], cwd=tmp_path, env=finished.env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (np.load(tmp_path / "codes.npy") == np.load(codes / "database_codes.npy")).all()
+    assert '"uint8", "shape": [-1, 8, 8, 3]' in done.stdout and '"uint8", "shape": [-1, 2]' in done.stdout
+    again = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16").stdout
+    assert f"version 1 is already the network of {cell}" in again
+
+
+def test_the_models_requirements_are_pinned(finished: Project) -> None:
+    from mlflow.artifacts import download_artifacts
+
+    finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16")
+    uri = f"sqlite:///{finished.folder}/mlflow.db"
+    file = download_artifacts(artifact_uri="models:/small-dsdh-wr-16/1/requirements.txt", tracking_uri=uri)
+    lines = Path(file).read_text().split()
+    assert {"torch", "numpy", "safetensors", "mlflow"} <= {line.split("==")[0] for line in lines}
+    assert all("==" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        (("dsdh", "cb", "16"), {}, ("dsdh-cb-16", "csq-original-16", "dsdh-wr-16")),
+        (
+            ("dsdh", "wr", "16"),
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
+            ("register: ", "start the MLflow server"),
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    arguments: tuple[str, ...], env: dict[str, str], words: tuple[str, ...], finished: Project
+) -> None:
+    done = finished.run("python", "-m", "pipeline.tracking.register", *arguments, check=False, **env)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: register: ") and all(word in line for word in words), line
+
+
+def test_missing_results_are_one_line(finished: Project) -> None:
+    folder = finished.results / "train" / "dsdh-wr-16-0"
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    try:
+        done = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16", check=False)
+    finally:
+        aside.rename(folder)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and "train/dsdh-wr-16-0 is missing; run `dvc repro`" in line
