@@ -8,12 +8,11 @@ from typing import Any
 
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import read_json
+from pipeline.training import setting
 from pipeline.training.history import read as read_history
 
 Triple = tuple[str, float, int]
 
-#: Sections of params.yaml that shape every cell.
-SHARED = ("dataset", "split", "compute", "backbone", "training", "evaluation")
 #: What ``metrics.json`` holds beside numbers that MLflow should chart.
 NOT_METRICS = {"method", "quantizer", "bits", "seed", "selection", "device", "torch", "epochs", "parameters"}
 
@@ -53,7 +52,7 @@ def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
         identity=result_id(params, cell, layout, folder),
         files=_digest([*sorted(folder.iterdir()), *(file for file in found.values() if file.exists())]),
         tags=cell_tags(params, cell, layout),
-        params=cell_params(params, cell),
+        params=cell_params(params, cell, layout),
         metrics=[(name, value, 0) for name, value in (final_metrics(folder) | measured).items()],
         history=folder / "history.csv",
         artifacts=[(folder, None)],
@@ -80,13 +79,11 @@ def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
     )
 
 
-def narrowed(params: dict[str, Any], cell: Cell) -> dict[str, Any]:
-    """The params that one cell depends on."""
-    return {
-        **{section: params[section] for section in SHARED},
-        "methods": {cell.method: params["methods"][cell.method]},
-        "quantizers": {cell.quantizer: params["quantizers"][cell.quantizer]},
-    }
+def narrowed(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
+    """The params that one cell depends on, those that tuning chose for it in place of params.yaml's."""
+    folder = layout.tuning(cell.group)
+    used = setting.with_setting(params, cell.group, setting.chosen(folder) if folder.exists() else {})
+    return {**setting.narrowed(used, cell.group), "evaluation": params["evaluation"]}
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -100,9 +97,9 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def cell_params(params: dict[str, Any], cell: Cell) -> dict[str, Any]:
+def cell_params(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
     own = {"method": cell.method, "quantizer": cell.quantizer, "bits": cell.bits, "seed": cell.seed}
-    return {**own, **flat(narrowed(params, cell))}
+    return {**own, **flat(narrowed(params, cell, layout))}
 
 
 def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, str]:
@@ -111,7 +108,7 @@ def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, s
     return {
         "kind": "cell",
         "cell": cell.name,
-        "group": group(cell),
+        "group": cell.group.name,
         "method": cell.method,
         "quantizer": cell.quantizer,
         "bits": str(cell.bits),
@@ -124,10 +121,6 @@ def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, s
     }
 
 
-def group(cell: Cell) -> str:
-    return f"{cell.method}-{cell.quantizer}-{cell.bits}"
-
-
 def result_id(params: dict[str, Any], cell: Cell, layout: Layout, folder: Path) -> str:
     """What tells one result of a cell from another: its params, its split, and every epoch's losses.
 
@@ -137,7 +130,7 @@ def result_id(params: dict[str, Any], cell: Cell, layout: Layout, folder: Path) 
         folder: where the cell's ``history.csv`` is; train and evaluate have the same.
     """
     split = read_json(layout.split(cell.seed) / "split.json")
-    known = [narrowed(params, cell), split["split_hash"], split["content_hash"]]
+    known = [narrowed(params, cell, layout), split["split_hash"], split["content_hash"]]
     return _digest([folder / "history.csv"], json.dumps(known, sort_keys=True))
 
 

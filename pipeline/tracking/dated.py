@@ -20,13 +20,14 @@ class Locks:
         self._read: dict[Path, dict[str, Any]] = {}
 
     def outdated(self, cell: Cell) -> bool:
-        """Whether the data, the split, the weights or the metrics of a cell are of other params."""
+        """Whether the data, the split, the tuned setting, the weights or the metrics of a cell are of other params."""
         top, own = Path("dvc.lock"), Path("cells", cell.method)
         return any(
             self._differs(file, stage)
             for file, stage in (
                 (top, "prepare"),
                 (top, f"split@{cell.seed}"),
+                (own / "tune" / "dvc.lock", f"tune@{cell.group.name}"),
                 (own / "train" / "dvc.lock", f"train@{cell.name}"),
                 (own / "evaluate" / "dvc.lock", f"evaluate@{cell.name}"),
             )

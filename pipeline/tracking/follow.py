@@ -36,7 +36,7 @@ def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> Non
 
     store = Store(params["study"])
     run = store.start(cell.name, {**cell_tags(params, cell, layout), **provenance()})
-    store.log(run, [], cell_params(params, cell))
+    store.log(run, [], cell_params(params, cell, layout))
     print("following", flush=True)
     logged = 0
     while not _ended():

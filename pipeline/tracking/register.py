@@ -9,10 +9,10 @@ from typing import Any
 import pipeline
 from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.layout import Cell, Group, Layout, cells_of
 from pipeline.runtime.outputs import read_json
 from pipeline.tracking.complete import complete, reason
-from pipeline.tracking.content import group, result_id
+from pipeline.tracking.content import result_id
 
 #: Modules that loading the model may import; those that it did import are what the model requires.
 MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
@@ -28,9 +28,9 @@ def best(params: Params, method: str, quantizer: str, bits: int) -> Cell:
     """
     layout = Layout(params["study"])
     all_cells = cells_of(params["grid"])
-    cells = [cell for cell in all_cells if (cell.method, cell.quantizer, cell.bits) == (method, quantizer, bits)]
+    cells = [cell for cell in all_cells if cell.group == Group(method, quantizer, bits)]
     if not cells:
-        known = ", ".join(dict.fromkeys(map(group, all_cells)))
+        known = ", ".join(dict.fromkeys(cell.group.name for cell in all_cells))
         raise UserError(f"register: {method}-{quantizer}-{bits} is not in params.yaml's grid, which has {known}")
     for cell in cells:
         for folder in (layout.train(cell), layout.metrics(cell)):
@@ -62,7 +62,7 @@ def _register(params: Params, cell: Cell) -> str:
     runs = store.runs(f"tags.cell = '{cell.name}' and tags.result_id = '{identity}'")
     if not runs:
         raise UserError(f"register: {cell.name} has results of other params than params.yaml; run `dvc repro`")
-    name = f"{params['study']}-{group(cell)}"
+    name = f"{params['study']}-{cell.group.name}"
     known = [found for found in store.client.search_model_versions(f"name = '{name}'")
              if found.tags.get("result_id") == identity]  # fmt: skip
     number = known[0].version if known else _log(params, cell, store, runs[0].info.run_id, name, identity)
