@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A cell's data and split, and a training that takes half a minute."""
     made = copy_project(tmp_path_factory.mktemp("follow") / "project")
     make_small(made)
-    made.edit("training.epochs", 500)
+    made.edit("training.epochs", 250)
     made.edit("grid.methods", {**dict.fromkeys(made.params["grid"]["methods"], []), "dsdh": ["wr"]})
     made.edit("grid.seeds", [0])
     made.run("dvc", "repro", "split@0", "code-train")
