@@ -1,8 +1,9 @@
-"""``python -m pipeline.verification``: do all numbers in the tables follow from the files that are there?
+"""``python -m pipeline.verification``: do the tables' numbers follow from the files that are there?
 
-From the end to the beginning: the report's tables from the aggregate stage's, those from the cells' metrics, those
-from the stored codes, whose images and labels are compared with the split and the dataset. Only the step
-from images to codes, which needs the networks, is taken as it is.
+From the end to the beginning: the report's tables from the aggregate stage's, those from the cells' metrics, and the
+metrics of retrieval and balance from the stored codes, whose images and labels are compared with the dataset and
+with a split that is drawn anew. Taken as they are: what training left (weights, codes, validation mAP, histories,
+tuning curves), MINE, times, t-SNE maps and galleries.
 """
 
 import csv
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import report
+from pipeline import protocols, report
 from pipeline.aggregation.study import present, write
 from pipeline.codes import pack_labels
 from pipeline.evaluation import evaluate_cell
@@ -40,18 +41,32 @@ def verify(params: dict[str, Any], root: Path = Path()) -> str:
         UserError: a line for each thing that doesn't follow from the files, or isn't there.
     """
     layout = Layout(params["study"], root)
-    there, missing = present(params["grid"], layout)
+    there, missing = present(params, layout)
     problems = [f"{record['cell']}: no metrics ({record['reason']})" for record in missing]
     if not layout.data.exists():
         raise UserError(f"{layout.data} is missing; run `dvc pull` or `dvc repro`")
     data = arrays.load(layout.data)
     with TemporaryDirectory() as folder:
         for cell in there:
-            problems += [f"{cell.name}: {what}" for what in _cell(params, cell, data, layout, Path(folder))]
-        problems += _tables(params, layout, Path(folder)) if there else []
+            problems += _told(cell.name, _cell(params, cell, data, layout, Path(folder)))
+        problems += _told("tables", _tables(params, layout, Path(folder))) if there else []
     if problems:
         raise UserError("\n".join(problems))
     return f"{params['study']}: {len(there)} cells re-evaluated from their codes; tables and report follow from them"
+
+
+def _told(what: str, problems: Iterator[str]) -> list[str]:
+    """A line for each problem, and for a file that is too broken to look at."""
+    lines = []
+    try:
+        for problem in problems:
+            lines.append(f"{what}: {problem}")
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        lines.append(
+            f"{what}: a file is missing or broken ({type(error).__name__}: {first}); run `dvc pull` or `dvc repro`"
+        )
+    return lines
 
 
 def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
@@ -62,6 +77,8 @@ def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Lay
             yield f"{folder} is missing; run `dvc pull` or `dvc repro`"
             return
     split = splits.load(layout.split(cell.seed))
+    if protocols.draw(params["split"], data.labels, cell.seed).digest() != split.digest():
+        yield f"the split of seed {cell.seed} isn't the one that the protocol draws"
     for part in ("query", "database"):
         indices = np.load(codes / f"{part}_indices.npy")
         if not np.array_equal(indices, getattr(split, part)):
@@ -79,10 +96,10 @@ def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str
     tables, page = aside / "tables", aside / "report"
     tables.mkdir()
     write(params, layout, tables)
-    yield from (f"tables: {what}" for what in _differing(layout.tables, tables))
+    yield from _differing(layout.tables, tables)
     page.mkdir()
     report.write(layout.tables, page)
-    yield from (f"report: {what}" for what in _differing(layout.report, page))
+    yield from (f"in the report, {what}" for what in _differing(layout.report, page))
 
 
 def _differing(found: Path, expected: Path) -> Iterator[str]:

@@ -4,16 +4,21 @@ from typing import Any
 
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Group, Layout
 from pipeline.runtime.outputs import write_json
-from pipeline.training.trial import validation_map
+from pipeline.trials.trial import apart, validation_map
 
 
 def main(params: dict[str, Any], method: str, quantizer: str, bits: int, batch_size: int, seed: int) -> None:
     layout, group = Layout(params["study"]), Group(method, quantizer, bits)
+    data = arrays.load(layout.data)
     with layout.whole(layout.batch_size(group, batch_size, seed)) as target:
-        found = validation_map(params, group, {"batch_size": batch_size}, seed, arrays.load(layout.data))
-        write_json(target / "batch_size.json", {"validation_map": found})
+        try:
+            found = validation_map(params, group, {"batch_size": batch_size}, seed, data, apart(params, data, seed))
+            write_json(target / "batch_size.json", {"validation_map": found, "note": ""})
+        except UserError as error:  # one that diverges is a result, as it is for tuning
+            write_json(target / "batch_size.json", {"validation_map": None, "note": str(error)})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
-from pipeline.training.timing import measure
+from pipeline.trials.timing import measure
 
 
 def main(params: dict[str, Any], method: str, batch_size: int) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pipeline import tuning
 from pipeline.runtime.entry import group_stage
 from pipeline.runtime.layout import Group, Layout
+from pipeline.trials import tuning
 
 
 def main(params: dict[str, Any], group: Group) -> None:

@@ -106,8 +106,8 @@ def test_overhead_is_that_of_the_medians(study: tuple[dict[str, Any], Layout]) -
     folder = layout.timing("csq", 16)
     folder.mkdir()
     times = [("original", 2.0), ("wr", 3.0), ("original", 4.0), ("wr", 5.0), ("original", 9.0), ("wr", 5.0)]
-    lines = "".join(f"{quantizer},{place},16,{value}\n" for place, (quantizer, value) in enumerate(times))
-    (folder / "timing.csv").write_text("quantizer,epoch,batch_size,seconds\n" + lines)
+    lines = "".join(f"{quantizer},{place},{value}\n" for place, (quantizer, value) in enumerate(times))
+    (folder / "timing.csv").write_text("quantizer,epoch,seconds\n" + lines)
     table = asked.timing_table(params, layout)
     assert table["batch_size"].tolist() == [16, 16], "32 isn't there, and no reason to fail"
     assert table["seconds_median"].tolist() == [4.0, 5.0]

@@ -68,9 +68,15 @@ def rounded_up(layout: Layout) -> None:
         (rounded_up, ["tables: results.csv: row 1, map_mean is '0.99'"]),
         (lambda layout: shutil.rmtree(layout.codes(CELL)), ["dsdh-wr-16-1:", "is missing; run `dvc pull`"]),
         (lambda layout: shutil.rmtree(layout.train(CELL)), ["dsdh-wr-16-1:", "is missing; run `dvc pull`"]),
+        (
+            lambda layout: (layout.codes(CELL) / "query_codes.npy").write_bytes(b"x"),
+            ["dsdh-wr-16-1: a file is missing or"],
+        ),
+        (lambda layout: (layout.codes(CELL) / "query_labels.npy").unlink(), ["dsdh-wr-16-1: a file is missing or"]),
+        (lambda layout: (layout.metrics(CELL) / "history.csv").write_text(""), ["tables: a file is missing or broken"]),
         (lambda layout: shutil.rmtree(layout.data), ["data is missing; run `dvc pull`"]),
         (lambda layout: shutil.rmtree(layout.metrics(CELL)), ["dsdh-wr-16-1: no metrics (not run yet)"]),
-        (lambda layout: replaced(layout.report / "results.md", "dsdh", "DSDH"), ["report: results.md: line"]),
+        (lambda layout: replaced(layout.report / "results.md", "dsdh", "DSDH"), ["in the report, results.md: line"]),
     ],
 )
 def test_what_does_not_follow_is_named(

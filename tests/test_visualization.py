@@ -97,6 +97,16 @@ def test_near_points_stay_near() -> None:
     assert (cluster[distances.argmin(axis=1)] == cluster).all()
 
 
+@pytest.mark.parametrize("width", [1, 16])
+def test_collapsed_codes_fall_on_one_point(width: int) -> None:
+    assert (tsne.embed(np.ones((50, width)), perplexity=10, seed=0) == 0).all()
+
+
+def test_one_bit_has_a_map_too() -> None:
+    points = tsne.embed(np.repeat([[-1.0], [1.0]], 30, axis=0), perplexity=10, seed=0)
+    assert points.shape == (60, 2) and np.isfinite(points).all()
+
+
 def test_too_few_images_for_the_perplexity_is_one_line() -> None:
     with pytest.raises(UserError) as error:
         tsne.embed(np.ones((20, 4)), perplexity=30, seed=0)

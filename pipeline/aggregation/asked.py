@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.aggregation.comparison import BASELINE, KEYS
-from pipeline.runtime.layout import Cell, Group, Layout, groups_of
+from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json
 from pipeline.training.setting import spelled
-from pipeline.tuning import settings
+from pipeline.trials.tuning import settings
 
 
 def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
@@ -56,6 +56,20 @@ def budget(params: dict[str, Any]) -> dict[str, Any] | None:
         "settings": len(settings(next(iter(candidates.values())))),
         "candidates": candidates,
     }
+
+
+def missing(params: dict[str, Any], layout: Layout) -> list[dict[str, Any]]:
+    """What was asked for beside cells' metrics and isn't there, as records like those of missing cells."""
+    wanted = [*folders(params, layout)]
+    wanted += [
+        layout.informativeness(cell, part)
+        for cell in cells_of(params["grid"])
+        for part in params["informativeness"]["of"]
+    ]
+    empty = dict.fromkeys(("method", "quantizer", "bits", "seed"), "")
+    return [
+        {"cell": folder.name, **empty, "reason": "not run yet, or failed"} for folder in wanted if not folder.exists()
+    ]
 
 
 def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
@@ -129,10 +143,12 @@ def batch_size_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
     rows = []
     for group, size in batch_sizes(params):
         files = [layout.batch_size(group, size, seed) / "batch_size.json" for seed in params["batch_size"]["seeds"]]
-        found = pd.Series([read_json(file)["validation_map"] for file in files if file.exists()], dtype=float)
-        if len(found):
-            of = {"n": len(found), "validation_map_mean": found.mean(), "validation_map_std": found.std()}
-            rows.append({**asdict(group), "batch_size": size, **of})
+        records = [read_json(file) for file in files if file.exists()]
+        if records:
+            found = pd.Series([record["validation_map"] for record in records], dtype=float)
+            of = {"n": found.count(), "validation_map_mean": found.mean(), "validation_map_std": found.std()}
+            note = "; ".join(dict.fromkeys(record["note"] for record in records if record["note"]))
+            rows.append({**asdict(group), "batch_size": size, **of, "validation_map_note": note})
     return pd.DataFrame(rows)
 
 

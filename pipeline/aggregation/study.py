@@ -13,6 +13,7 @@ from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_ta
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json, write_json
+from pipeline.training.setting import chosen, params_hash, with_setting
 
 
 def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
@@ -35,7 +36,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     Raises:
         UserError: no cell has metrics.
     """
-    there, missing = present(params["grid"], layout)
+    there, missing = present(params, layout)
     if not there:
         raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
     parts = params["informativeness"]["of"]
@@ -62,7 +63,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     (target / "metrics").mkdir()
     for name, numbers in headline(results, [m for m in metrics if m not in TIE_BOUNDS]).items():
         write_json(target / "metrics" / f"{name}.json", numbers)
-    write_json(target / "about.json", {**about(params, layout), "missing": missing})
+    write_json(target / "about.json", {**about(params, layout), "missing": missing + asked.missing(params, layout)})
 
 
 def drop_others(params: dict[str, Any], layout: Layout) -> None:
@@ -78,22 +79,33 @@ def drop_others(params: dict[str, Any], layout: Layout) -> None:
                 shutil.rmtree(found)
 
 
-def present(grid: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
-    """The grid's cells that have metrics, and the others as records with the ``reason``."""
+def present(params: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
+    """The grid's cells that have metrics of these params, and the others as records with the ``reason``.
+
+    A stage that fails leaves what later stages made of its earlier outputs where it is; those metrics are of other
+    params, and no cell's.
+    """
     there, missing = [], []
-    for cell in cells_of(grid):
-        if (layout.metrics(cell) / "metrics.json").exists():
-            there.append(cell)
+    for cell in cells_of(params["grid"]):
+        if reason := _why_not(cell, params, layout):
+            missing.append({"cell": cell.name, **asdict(cell), "reason": reason})
         else:
-            missing.append({"cell": cell.name, **asdict(cell), "reason": _reason(cell, layout)})
+            there.append(cell)
     return there, missing
 
 
-def _reason(cell: Cell, layout: Layout) -> str:
+def _why_not(cell: Cell, params: dict[str, Any], layout: Layout) -> str:
+    """Why a cell has no metrics of these params; empty where it has."""
+    file, tuned = layout.metrics(cell) / "metrics.json", layout.tuning(cell.group)
+    known = file.exists() and (tuned / "choice.json").exists()
+    if known:
+        used = with_setting(params, cell.group, chosen(tuned))
+        if read_json(file)["params_hash"] == params_hash(used, cell.group):
+            return ""
     for failed in (layout.failure(cell), layout.failure(cell.group)):
         if failed.exists():
             return failed.read_text(encoding="utf-8").strip()
-    return "not run yet"
+    return "its results are of other params; run `dvc repro`" if known else "not run yet"
 
 
 def _why(group: Group, missing: list[dict[str, Any]]) -> str:

@@ -37,7 +37,8 @@ class ADSH(Method):
     network passes over Omega once between two updates of V; their code does so three times. (3) V starts from
     a pass over the database with the untrained network and one update, not from 0 as there, which would hold
     the first Omega back. (4) validation images are left out of the database while training, and both queries
-    and database are encoded by the network in the end; the paper keeps V for the database.
+    and database are encoded by the network in the end; the paper keeps V for the database. (5) a quantizer's
+    ``own_weight`` scales the network's part of gamma |v - h|^2; the update of V goes by ``gamma`` alone.
 
     Memory: O(n (K + C)), plus a block of at most 4 million entries of S (or one row of n) in V's update
     and b n in a batch.

@@ -219,9 +219,7 @@ def own(name: str, entry: str) -> dict[str, Any]:
 def _candidates(quantizer: str) -> type[Strict]:
     """Lists of values to try: of the learning rate, and of the quantizer's own hyperparameters."""
     kinds = {"learning_rate": Positive} | {name: kind for name, (kind, _) in own("quantizers", quantizer).items()}
-    lists: dict[str, Any] = {
-        name: (Annotated[list[kind], NotEmpty, Distinct] | None, None) for name, kind in kinds.items()
-    }
+    lists: dict[str, Any] = {name: (Annotated[list[kind], NotEmpty, Distinct], None) for name, kind in kinds.items()}
     return create_model(quantizer, __base__=Strict, **lists)
 
 

@@ -26,7 +26,7 @@ def embed(vectors: npt.NDArray[Any], *, perplexity: float, seed: int) -> Points:
     """t-SNE (van der Maaten & Hinton 2008) of vectors (n, d) by Euclidean distance; (n, 2).
 
     Codes of -1/+1 have a squared Euclidean distance of 4 times the Hamming distance. Begins from the principal
-    components, so that the result depends on the seed little.
+    components, so that the result depends on the seed little. Vectors that are all the same fall on one point.
 
     Raises:
         UserError: no more vectors than ``perplexity``, which counts neighbours.
@@ -35,9 +35,11 @@ def embed(vectors: npt.NDArray[Any], *, perplexity: float, seed: int) -> Points:
         raise UserError(f"visualize.perplexity: expected less than the {len(vectors)} images, found {perplexity}")
     from sklearn.manifold import TSNE
 
-    found: Points = TSNE(perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(
-        np.asarray(vectors, dtype=np.float32)
-    )
+    values = np.asarray(vectors, dtype=np.float32)
+    if (values == values[0]).all():  # a spread of 0, which scikit-learn would divide by
+        return np.zeros((len(values), 2))
+    begin = "pca" if values.shape[1] > 1 else "random"
+    found: Points = TSNE(perplexity=perplexity, init=begin, random_state=seed, n_jobs=1).fit_transform(values)
     return found
 
 

@@ -26,9 +26,9 @@ def leave_as_is(target: Path) -> None:
 def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None:
     """Train every setting with every tuning seed and choose the one with the best mean validation mAP.
 
-    A tuning seed draws its own split, as the protocol says, and its own initial weights; its query images are never
-    looked at. A setting under which the loss isn't finite with some seed counts as tried and can't be chosen.
-    Of equal settings the first listed is taken.
+    A tuning seed draws its own initial weights and its own split, as the protocol says; neither its query images nor
+    those of any of the grid's seeds are trained on or looked at. A setting under which the loss isn't finite with
+    some seed counts as tried and can't be chosen. Of equal settings the first listed is taken.
 
     Source: section 5.1 of the WR paper, which tunes baselines on validation images and the weight of WR over 0.1,
     0.2, ..., 1.0. Deviation: there the variants' weight is tuned on top of a tuned baseline; here every quantizer has
@@ -53,8 +53,8 @@ def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None
         raise UserError(f"no candidate of quantizer {group.quantizer!r} trains; the last failed: {rows[-1]['note']}")
     best = max(whole, key=lambda trial: whole[trial])
     _write_curve(rows, target / "curve.csv")
-    record = {"setting": tried[best], "validation_map": whole[best], "settings": len(tried)}
-    write_json(target / "choice.json", {**record, "seeds": params["tune"]["seeds"]})
+    # Nothing but the setting, which is all that training depends on: another candidate that loses re-trains no cell.
+    write_json(target / "choice.json", {"setting": tried[best]})
 
 
 def _trials(
@@ -63,13 +63,14 @@ def _trials(
     """(place in ``tried``, seed, validation mAP, why there is none) of each run."""
     # torch takes seconds to import; a study that doesn't tune needs none of it.
     from pipeline.preparation.arrays import load
-    from pipeline.training.trial import validation_map
+    from pipeline.trials.trial import apart, validation_map
 
     images = load(data)
+    splits = {seed: apart(params, images, seed) for seed in params["tune"]["seeds"]}
     for trial, setting in enumerate(tried):
         for seed in params["tune"]["seeds"]:
             try:
-                yield trial, seed, validation_map(params, group, setting, seed, images), ""
+                yield trial, seed, validation_map(params, group, setting, seed, images, splits[seed]), ""
             except UserError as error:
                 yield trial, seed, None, str(error)
 

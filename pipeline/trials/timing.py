@@ -13,6 +13,7 @@ from pipeline.runtime.layout import Group
 from pipeline.training.cell import trainer
 from pipeline.training.loop import Trainer
 from pipeline.training.setting import with_setting
+from pipeline.trials.trial import too_large
 
 
 def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared, target: Path) -> None:
@@ -24,6 +25,9 @@ def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared
 
     Deviation from Table 2: it doesn't say what an epoch there contains, or how many were averaged.
 
+    Raises:
+        UserError: the batch size is larger than an epoch.
+
     Args:
         params: as params.yaml has them; no tuned setting is looked at, since weights don't change the time.
     """
@@ -33,15 +37,17 @@ def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared
     for quantizer in section["quantizers"]:
         group = Group(method, quantizer, section["bits"])
         ready[quantizer] = trainer(with_setting(params, group, {"batch_size": batch_size}), group, seed, data, split)
+        if ready[quantizer].batch_size != batch_size:
+            raise too_large(batch_size, ready[quantizer].epoch_size)
         ready[quantizer].prime()
     rows = [
-        (quantizer, epoch, one.batch_size, seconds(one, epoch))
+        (quantizer, epoch, seconds(one, epoch))
         for epoch in range(section["epochs"] + 1)
         for quantizer, one in ready.items()
     ]
     with (target / "timing.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("quantizer", "epoch", "batch_size", "seconds"))
+        writer.writerow(("quantizer", "epoch", "seconds"))
         writer.writerows(row for row in rows if row[1] > 0)
 
 
