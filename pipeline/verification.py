@@ -98,7 +98,9 @@ def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str
     write(params, layout, tables)
     yield from _differing(layout.tables, tables)
     page.mkdir()
-    report.write(layout.tables, page)
+    shown = layout.report / "index.html"
+    made = re.search(r'data-commit="([^"]*)"', shown.read_text(encoding="utf-8")) if shown.exists() else None
+    report.write(layout.tables, page, made[1] if made else "")
     yield from (f"in the report, {what}" for what in _differing(layout.report, page))
 
 

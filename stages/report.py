@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline import report, tracking
+from pipeline.report.commit import commit
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
@@ -10,7 +11,7 @@ from pipeline.runtime.layout import Layout
 def main(params: dict[str, Any]) -> None:
     layout = Layout(params["study"])
     with layout.whole(layout.report) as target:
-        report.write(layout.tables, target)
+        report.write(layout.tables, target, commit())
     tracking.complete_or_say_how(params)
 
 

@@ -60,6 +60,40 @@ def test_a_missing_cell_is_named_with_its_reason_and_the_rest_is_there(study: tu
     assert len(rows(target / "cells.csv")) == 6
 
 
+def test_results_of_other_params_are_no_cells(study: tuple[dict[str, Any], Layout]) -> None:
+    """As after an edit that `dvc repro --keep-going` stumbled over: what was made before lies there still."""
+    params, layout = study
+    failed = cells_of(params["grid"])[3]
+    layout.failure(failed).parent.mkdir()
+    layout.failure(failed).write_text("train: the loss is nan in epoch 1\n")
+    params["quantizers"]["wr"]["weight"] = 50.0
+    about = json.loads((tables(params, layout) / "about.json").read_text())
+    reasons = {record["cell"]: record["reason"] for record in about["missing"]}
+    other = "its results are of other params; run `dvc repro`"
+    expected = {cell.name: other for cell in cells_of(params["grid"]) if cell.quantizer == "wr"}
+    assert reasons == expected | {failed.name: "train: the loss is nan in epoch 1"}
+
+
+def test_what_was_asked_for_and_is_not_there_is_named(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    params["timing"] |= {"methods": ["csq"], "batch_sizes": [16]}
+    params["informativeness"]["of"] = ["query"]
+    about = json.loads((tables(params, layout) / "about.json").read_text())
+    names = {record["cell"] for record in about["missing"]}
+    assert names == {"csq.timing-16"} | {f"{cell.name}.informativeness-query" for cell in cells_of(params["grid"])}
+
+
+def test_a_batch_size_that_diverged_is_a_row_with_a_note(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    params["batch_size"] |= {"methods": ["csq"], "quantizers": ["wr"], "bits": [16], "values": [8], "seeds": [5, 6]}
+    for seed, (value, note) in {5: (0.5, ""), 6: (None, "the loss is nan")}.items():
+        folder = layout.batch_size(Group("csq", "wr", 16), 8, seed)
+        folder.mkdir()
+        (folder / "batch_size.json").write_text(json.dumps({"validation_map": value, "note": note}))
+    row = asked.batch_size_table(params, layout).iloc[0]
+    assert (row["n"], row["validation_map_mean"], row["validation_map_note"]) == (1, 0.5, "the loss is nan")
+
+
 def test_a_failed_choice_of_settings_is_its_cells_reason(study: tuple[dict[str, Any], Layout]) -> None:
     params, layout = study
     cell = cells_of(params["grid"])[0]

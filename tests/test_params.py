@@ -85,6 +85,25 @@ def test_reading_changes_nothing() -> None:
         ("quantizers.wr.weight", 0, "quantizers.wr.weight: expected greater than 0; found 0"),
         ("evaluation.precision_at", [1000, 1000], "each value once (twice or more: 1000)"),
         ("statistics.significance", 1.0, "statistics.significance: expected less than 1; found 1.0"),
+        (
+            "visualize.perplexity",
+            1e4,
+            "visualize.perplexity: expected less than visualize.images (1000)",
+        ),
+        ("candidates.original.own_weight", None, "candidates.original.own_weight: expected list; found None"),
+        ("candidates.wr.wait", [1], "candidates.wr.wait: unknown key (did you mean 'weight'?)"),
+        ("tune", {"seeds": [4, 7]}, "tune.seeds: expected none of grid.seeds, found 4"),
+        (
+            "published.tables",
+            ["wr-table1"],
+            "published.dataset: expected one of cifar10, nuswide21 for wr-table1",
+        ),
+        ("visualize.seeds", [9], "visualize.seeds: expected some of grid.seeds, found 9"),
+        (
+            "timing",
+            {"methods": ["csq"], "quantizers": ["wr"], "bits": 8, "batch_sizes": [8], "epochs": 1},
+            "timing.quantizers: expected original among them",
+        ),
         ("split.per_class.query", 0, "split.per_class.query: expected greater than 0; found 0"),
     ],
 )
@@ -216,3 +235,16 @@ def test_a_stage_says_it_and_writes_nothing(tmp_path: Path, stage: str) -> None:
         "error: params.yaml: training.epochs: expected integer; found 'ten'",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_tuning_must_try_as_many_settings_for_each_quantizer() -> None:
+    content = changed("tune", {"seeds": [100]})
+    assert gate.check(content) == []
+    content["candidates"]["wr"] = {"weight": [0.1, 0.2, 0.3]}
+    assert gate.check(content) == [
+        "candidates: expected as many settings for each quantizer of the grid, found original 10, wr 3, swd 10, hswd 10"
+    ]
+    content["tune"] = None
+    assert gate.check(content) == [], "of no interest where nothing is tuned"
+    del content["candidates"]["wr"]
+    assert gate.check(content) == ["candidates.wr: missing, but the grid uses it; expected its section"]

@@ -82,7 +82,7 @@ def _named(content: dict[str, Any], section: str, key: str, place: str) -> str |
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
     """What no section can see by itself. Malformed sections are skipped: the schema has named them."""
-    problems = _missing_sections(content) + _unequal_tries(content) + _not_in_the_grid(content)
+    problems = _missing_sections(content) + _unequal_tries(content) + _not_in_the_grid(content) + _at_odds(content)
     training = content.get("training")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
@@ -157,6 +157,30 @@ def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
         absent = [value for value in _part(content, "visualize", key, kind=list) if value not in known]
         if absent:
             problems.append(f"visualize.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}")
+    return problems
+
+
+#: Datasets that a published table is about.
+PUBLISHED = {
+    "wr": ("cifar10", "nuswide21"),
+    "hswd-table4": ("cifar10", "nuswide", "coco"),
+    "hswd": ("cifar10", "nuswide"),
+}
+
+
+def _at_odds(content: dict[str, Any]) -> list[str]:
+    """Values that only a stage far down the chain would stumble over."""
+    problems, shown, timed = [], _part(content, "visualize", kind=dict), _part(content, "timing", kind=dict)
+    images, perplexity = shown.get("images"), shown.get("perplexity")
+    if isinstance(images, int) and isinstance(perplexity, int | float) and images <= perplexity:
+        problems.append(f"visualize.perplexity: expected less than visualize.images ({images}), found {perplexity}")
+    if timed.get("methods") and isinstance(timed.get("quantizers"), list) and "original" not in timed["quantizers"]:
+        problems.append("timing.quantizers: expected original among them, which the others' overhead is over")
+    dataset = _part(content, "published", kind=dict).get("dataset")
+    for table in _part(content, "published", "tables", kind=list):
+        known = PUBLISHED.get(str(table)) or PUBLISHED.get(str(table).partition("-")[0], ())
+        if known and dataset not in known:
+            problems.append(f"published.dataset: expected one of {', '.join(known)} for {table}; found {dataset!r}")
     return problems
 
 

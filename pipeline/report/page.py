@@ -21,13 +21,14 @@ INLINE_LIMIT = 5_000_000
 FLAT = 12
 
 
-def write(tables: Path, target: Path) -> None:
+def write(tables: Path, target: Path, commit: str = "") -> None:
     """Write the report of one study; the same input gives the same bytes.
 
     Args:
         tables: the aggregate stage's folder.
         target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt``,
             ``tables/*.csv``, ``*.md`` and ``*.tex``, and ``figures/*.svg`` and ``*.png``.
+        commit: of the code and params, for the page's head.
 
     Raises:
         UserError: an input file is missing, or cannot be read as what it should be.
@@ -42,13 +43,13 @@ def write(tables: Path, target: Path) -> None:
     texts = {
         "results.md": markdown(built, title),
         "results.txt": plain(built[0], title),
-        "index.html": page(source, built, groups),
+        "index.html": page(source, built, groups, commit),
     }
     for name, text in texts.items():
         (target / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def page(source: Source, tables: list[Table], groups: list[figures.Group]) -> str:
+def page(source: Source, tables: list[Table], groups: list[figures.Group], commit: str = "") -> str:
     """The page as text; the first of ``tables`` is the results."""
     environment = Environment(
         autoescape=True,
@@ -62,6 +63,7 @@ def page(source: Source, tables: list[Table], groups: list[figures.Group]) -> st
     return environment.get_template("page.html").render(
         source=source,
         about=source.about,
+        commit=commit,
         baseline=BASELINE,
         shades=figures.shades(source),
         results=tables[0],

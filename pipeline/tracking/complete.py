@@ -63,7 +63,7 @@ def complete(params: dict[str, Any]) -> Tracked:
         entries = [content.cell_entry(params, cell, layout) for cell in cells if cell not in outdated]
         if (layout.report / "index.html").exists() and not outdated:
             entries.append(content.study_entry(params, layout))
-        _bring_in(params["study"], entries)
+        _bring_in(params["study"], entries, {cell.name for cell in cells_of(params["grid"])})
     return Tracked(len(cells) - len(outdated), len(outdated))
 
 
@@ -71,7 +71,7 @@ def _evaluated(cell: Cell, layout: Layout) -> bool:
     return (layout.metrics(cell) / "metrics.json").exists() and (layout.split(cell.seed) / "split.json").exists()
 
 
-def _bring_in(study: str, entries: list[Entry]) -> None:
+def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
     # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
     from pipeline.tracking.store import opened, provenance
 
@@ -94,7 +94,9 @@ def _bring_in(study: str, entries: list[Entry]) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    store.settle(store.runs() if missing else runs, {entry.cell: entry.identity for entry in entries})
+    runs = store.runs() if missing else runs
+    store.settle(runs, {entry.cell: entry.identity for entry in entries})
+    store.retire(runs, cells)
 
 
 def _pool(runs: int) -> Executor:

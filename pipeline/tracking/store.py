@@ -131,6 +131,14 @@ class Store:
         for cell, identity in results.items():
             self._settle(of_cell[cell], identity)
 
+    def retire(self, runs: list[Run], cells: set[str]) -> None:
+        """Runs of this workspace's cells that its grid no longer names aren't current any more."""
+        for run in runs if self.status == "current" else []:
+            tags = run.data.tags
+            gone = tags.get("kind") == "cell" and tags.get("cell") not in cells
+            if gone and tags.get("status") == "current" and tags.get("workspace") == place.workspace():
+                self._unless_deleted(run.info.run_id, self.log, [], None, {"status": "superseded"})
+
     def _settle(self, runs: list[Run], identity: str) -> None:
         same = [run for run in runs if run.data.tags.get("result_id") == identity]
         kept = min(same, key=_rank).info.run_id if same else None

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.runtime.layout import Layout
 from pipeline.training.history import read
@@ -80,6 +81,22 @@ def test_runs_of_other_params_are_kept_as_superseded(study: Study) -> None:
     current = study.runs("tags.kind = 'cell' and tags.status = 'current'")
     assert {run.info.run_id for run in current} == first, "the first results are current again"
     assert len(study.runs()) == len(runs)
+
+
+@pytest.mark.parametrize("study", ["sqlite"], indirect=True)
+def test_cells_that_left_the_grid_are_not_current_any_more(study: Study) -> None:
+    study.track()
+    runs = each_cell_once(study)
+    elsewhere = study.copy("second")
+    params = yaml.safe_load((study.folder / "params.yaml").read_text())
+    params["grid"]["methods"]["dsdh"] = []
+    (study.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    study.track()
+    status = {run.data.tags["cell"]: run.data.tags["status"] for run in study.runs()}
+    assert status == {name: "superseded" if name.startswith("dsdh") else "current" for name in status}
+    assert len(status) == len(runs)
+    elsewhere.track()
+    assert {run.data.tags["status"] for run in study.runs()} == {"current"}, "they are another checkout's"
 
 
 @pytest.mark.parametrize("study", ["server"], indirect=True)

@@ -80,4 +80,6 @@ def improvement(record: Record | None, records: dict[tuple[str, str, int, str], 
     base = records.get((record.method, BASELINE, record.bits, record.metric))
     if base is None or base.value is None or record.value is None or base.value <= 0:
         return None
+    if record.improvement:
+        return float(record.improvement)
     return 100 * (record.value - base.value) / base.value

@@ -39,6 +39,8 @@ def _where(source: Source, metric: str) -> tuple[pandas.DataFrame | None, str]:
 def _record(row: Row, metric: str, name: str, source: Source) -> Record:
     text = row[f"{name}_mean"] if number(row[f"{name}_mean"]) is not None else ""
     tested = bool(text) and significant(row, f"{name}_p_value", source)
+    fewer = f"{row['n']} of {len(source.seeds)} seeds" if text and int(float(row["n"])) < len(source.seeds) else ""
+    lower = f"lower than {BASELINE}, p < {source.about['significance']}"
     better = (number(row.get(f"{name}_difference", "")) or 0.0) > 0
     return Record(
         **_key(row, source),  # type: ignore[arg-type]
@@ -48,7 +50,8 @@ def _record(row: Row, metric: str, name: str, source: Source) -> Record:
         deviation=row.get(f"{name}_std", "") if text else "",
         n=row["n"],
         reason="" if text else why_missing(row, name, source),
-        note=f"lower than {BASELINE}, p < {source.about['significance']}" if tested and not better else "",
+        note="; ".join([lower] * (tested and not better) + [fewer] * bool(fewer)),
+        improvement=row.get(f"{name}_improvement_percent", "") if text else "",
     )
 
 

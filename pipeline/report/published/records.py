@@ -25,7 +25,8 @@ class Record:
 
     Units: mAP and precision from 0 to 1, ``mine`` in nats, ``seconds`` an epoch. ``batch_size`` is 0 where the number
     isn't about one; ``star`` marks a significant improvement over the baseline, ``deviation`` is over the ``n`` seeds
-    and ``note`` always visible. ``printed`` is the improvement in percent that a paper prints beside the number.
+    and ``note`` always visible. ``printed`` is the improvement in percent that a paper prints beside the number, and
+    ``improvement`` that of the study's own comparison, which is over the seeds that both sides have.
     """
 
     table: str
@@ -42,6 +43,7 @@ class Record:
     note: str = ""
     batch_size: int = 0
     printed: str = ""
+    improvement: str = ""
 
     @property
     def value(self) -> float | None:

@@ -25,7 +25,8 @@ def batch_size(source: Source) -> Table:
              for row in rows]  # fmt: skip
     caption = [
         "mAP of validation images, which rank the training images: its level is not that of the results table.",
-        "The WR paper holds that its regularizer gains from larger batches; a comparison is fair within a batch size.",
+        "Epochs, learning rate and weights are params.yaml's at every size, none tuned for it; larger batches take",
+        "fewer steps. The WR paper holds that its regularizer gains from larger ones; compare within a batch size.",
     ]
     return Table("batch-size", "Batch size", caption, columns, cells)
 

@@ -55,7 +55,8 @@ def tuning_caption(source: Source) -> list[str]:
     tried = "; ".join(f"{name}: {', '.join(values) or 'nothing'}" for name, values in tune["candidates"].items())
     plural = "s" * (tune["settings"] != 1)
     return [
-        f"Tuned on validation images, never on the queries: {tune['settings']} setting{plural} for every quantizer"
+        "Tuned on validation images apart from all queries of the study: "
+        f"{tune['settings']} setting{plural} for every quantizer"
         + (f" ({tried})" if tried else "")
         + f", over {many(seeds, 'seed')}{whose}."
     ]

@@ -65,7 +65,7 @@ def _ours(name: str, source: Source) -> Table:
 def _protocol(metric: str, source: Source) -> list[str]:
     """How ours were obtained; seconds are of no chosen epoch, and only codes that are ranked have ties."""
     if metric == "seconds":
-        return [*run_caption(source), *tuning_caption(source)]
+        return run_caption(source)
     if metric == "mine":
         return [MINE, *run_caption(source), *epoch_caption(source), *tuning_caption(source)]
     return protocol_caption(source)

@@ -76,6 +76,8 @@ def _cell(records: list[Record], method: str, quantizer: str, place: Place) -> V
 def _improvement(record: Record, baseline: Record | None) -> float | None:
     if record.value is None or baseline is None or baseline.value is None or baseline.value <= 0:
         return None
+    if record.improvement:
+        return float(record.improvement)
     return 100 * (record.value - baseline.value) / baseline.value
 
 

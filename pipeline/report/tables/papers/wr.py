@@ -117,6 +117,8 @@ def _average(records: list[Record], side: Side, along: list[Place]) -> Value:
     tried = sum(a is not None or b is not None for a, b in zip(base, own, strict=True))
     if not both:
         return missing(column, "no code length on both sides")
+    if any(a is not None and b is not None and a.n != b.n for a, b in zip(base, own, strict=True)):
+        return missing(column, "over unequal seeds")
     percent = average_improvement([a for a, _, _ in both], [b for _, b, _ in both])
     if percent is None:
         return missing(column, f"{BASELINE} is not above 0")
