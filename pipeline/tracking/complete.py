@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +73,23 @@ def _evaluated(cell: Cell, layout: Layout) -> bool:
 
 
 def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
-    # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
-    from pipeline.tracking.store import opened, provenance
+    with ExitStack() as stack:
+        # All runs are missing where there is no store yet: what writes them starts while this process makes its tables.
+        early = stack.enter_context(_pool(len(entries))) if place.empty() else None
+        # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
+        from pipeline.tracking.store import opened
 
-    store = opened(study, place.uri())
-    runs = store.runs()
+        store = opened(study, place.uri())
+        runs = store.runs()
+        missing, changed = _to_write(runs, entries)
+        _write(study, missing, changed, early or stack.enter_context(_pool(len(missing) + len(changed))))
+    runs = store.runs() if missing else runs
+    store.settle(runs, {entry.cell: entry.identity for entry in entries})
+    store.retire(runs, cells)
+
+
+def _to_write(runs: list[Any], entries: list[Entry]) -> tuple[list[Entry], list[tuple[str, Entry]]]:
+    """Entries that have no run yet, and those whose files are others than their run's, with its id."""
     claimed = {run.data.tags["result_id"]: run for run in runs if "result_id" in run.data.tags}
     missing = [entry for entry in entries if entry.identity not in claimed]
     changed = [
@@ -84,19 +97,21 @@ def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
         for entry in entries
         if entry.identity in claimed and claimed[entry.identity].data.tags.get("files") != entry.files
     ]
+    return missing, changed
+
+
+def _write(study: str, missing: list[Entry], changed: list[tuple[str, Entry]], pool: Executor) -> None:
+    from pipeline.tracking.store import provenance
+
     tags = provenance() if missing else {}
-    with _pool(len(missing) + len(changed)) as pool:
-        writing = [pool.submit(_new, study, entry, tags) for entry in missing]
-        writing += [pool.submit(_update, study, run_id, entry) for run_id, entry in changed]
-        try:
-            for written in writing:
-                written.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    runs = store.runs() if missing else runs
-    store.settle(runs, {entry.cell: entry.identity for entry in entries})
-    store.retire(runs, cells)
+    writing = [pool.submit(_new, study, entry, tags) for entry in missing]
+    writing += [pool.submit(_update, study, run_id, entry) for run_id, entry in changed]
+    try:
+        for written in writing:
+            written.result()
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
 
 
 def _pool(runs: int) -> Executor:
@@ -105,9 +120,15 @@ def _pool(runs: int) -> Executor:
         return ThreadPoolExecutor(AT_ONCE)
     if runs < MANY:
         return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(
-        min(4, os.cpu_count() or 1), multiprocessing.get_context("spawn"), initializer=_many_objects
-    )
+    workers = min(4, os.cpu_count() or 1)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_many_objects)
+    for _ in range(workers):  # a process starts when there is something to do
+        pool.submit(_import)
+    return pool
+
+
+def _import() -> None:
+    from pipeline.tracking import store  # noqa: F401
 
 
 def _many_objects() -> None:

@@ -38,6 +38,11 @@ def uri() -> str:
     return f"{SQLITE}{root() / given.removeprefix(SQLITE)}" if given.startswith(SQLITE) else given
 
 
+def empty() -> bool:
+    """Whether there is no store yet: an SQLite file that no one has made."""
+    return uri().startswith(SQLITE) and not Path(uri().removeprefix(SQLITE)).exists()
+
+
 def artifacts(study: str) -> str | None:
     """Where an SQLite store keeps a study's artifacts; None leaves it to the server."""
     return (_beside() / "mlruns" / study).as_uri() if uri().startswith(SQLITE) else None
