@@ -30,6 +30,7 @@ case $stage in
   prepare) mkdir -p $folder/data; echo prepared > $folder/data/manifest.json ;;
   split) mkdir -p $folder/splits/$2; echo $2 > $folder/splits/$2/split.json ;;
   code) mkdir -p $folder/code/$2; echo $2 > $folder/code/$2/sha256.txt ;;
+  tune) mkdir -p $folder/tuning/$2-$4-$6; echo {} > $folder/tuning/$2-$4-$6/choice.json ;;
   train) mkdir -p $folder/train/$2-$4-$6-$8; echo $* > $folder/train/$2-$4-$6-$8/weights ;;
   encode) mkdir -p $folder/codes/$2-$4-$6-$8; echo $* > $folder/codes/$2-$4-$6-$8/codes ;;
   evaluate) mkdir -p $folder/metrics/$2-$4-$6-$8; echo $* > $folder/metrics/$2-$4-$6-$8/metrics ;;
