@@ -242,34 +242,6 @@ def test_a_server_that_is_away_costs_no_results(finished: Project) -> None:
     assert again.stderr.startswith("error: MLflow: ")
 
 
-def test_epochs_are_in_mlflow_while_a_cell_trains(tmp_path: Path) -> None:
-    from mlflow import MlflowClient
-
-    project = copy_project(tmp_path / "live")
-    make_small(project)
-    project.edit("training.epochs", 4000)
-    project.run("dvc", "repro", "split@0", "code-train")
-    # The store's tables are made here: two processes that make them at once get in each other's way.
-    store = MlflowClient(tracking_uri=f"sqlite:///{project.folder}/mlflow.db")
-    experiment = store.create_experiment("small")
-    process = subprocess.Popen(["python", "-m", "stages.train", *ARGUMENTS], cwd=project.folder, env=project.env)
-    try:
-        deadline = time.monotonic() + 120
-        seen: list[Any] = []
-        while len(seen) < 2:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(1)
-            runs = store.search_runs([experiment])
-            seen = store.get_metric_history(runs[0].info.run_id, "loss/wr") if runs else []
-        assert runs[0].info.status == "RUNNING"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-    assert store.get_run(runs[0].info.run_id).info.status == "FAILED"
-    assert not (project.results / "train" / CELL.name).exists()
-
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 

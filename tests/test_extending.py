@@ -64,7 +64,7 @@ def test_the_four_steps_of_the_readme(project: Project) -> None:
     project.run("python", "-m", "cells.generate")
 
     made = {"pipeline/methods/dsh.py", "tests/methods/test_dsh.py"}
-    generated = {f"cells/dsh/{stage}/dvc.yaml" for stage in ("train", "encode", "evaluate", "informativeness")}
+    generated = {f"cells/dsh/{stage}/dvc.yaml" for stage in ("tune", "train", "encode", "evaluate", "informativeness")}
     assert new_files(project) == made | generated
     edited = project.run("git", "diff", "--name-only").stdout.split()
     assert [name for name in edited if not name.startswith("studies/")] == ["params.yaml"]
@@ -86,7 +86,8 @@ def test_a_quantizer_is_its_file_its_params_and_its_test(project: Project) -> No
     check = "from pipeline import quantizers\n\n\ndef test_mine() -> None:\n    assert 'mine' in quantizers.names()\n"
     (folder / "tests/quantizers/test_mine.py").write_text(check)
     file = folder / "params.yaml"
-    file.write_text(insert_below(file.read_text(), "quantizers", line="  mine: {weight: 0.1, reads: raw}\n"))
+    text = insert_below(file.read_text(), "quantizers", line="  mine: {weight: 0.1, reads: raw}\n")
+    file.write_text(insert_below(text, "candidates", line="  mine: {weight: [0.1, 0.2]}\n"))
     arguments = ("-q", "-p", "no:cacheprovider", "tests/quantizers", "-k", "mine")
     assert "passed" in project.run(sys.executable, "-m", "pytest", *arguments).stdout
     leave_only(project, "csq", ["original", "mine"])

@@ -37,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.edit("training.epochs", 250)
     made.edit("grid.methods", {**dict.fromkeys(made.params["grid"]["methods"], []), "dsdh": ["wr"]})
     made.edit("grid.seeds", [0])
-    made.run("dvc", "repro", "split@0", "code-train")
+    made.run("dvc", "repro", "split@0", "code-train", "cells/dsdh/tune/dvc.yaml:tune@dsdh-wr-16")
     return made
 
 
