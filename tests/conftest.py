@@ -167,7 +167,7 @@ elif stage == "code":
 elif stage == "tune":
     method, quantizer, bits = arguments[1::2]
     tried = (params["candidates"][quantizer], params["methods"][method]) if params["tune"] else ()
-    put(root / "tuning" / cell, of(cell, params["tune"], *tried))
+    put(root / "tuning" / cell, of(cell, params["tune"], *tried), "choice.json")
 elif stage == "train":
     method, quantizer, bits, seed = arguments[1::2]
     put(root / "train" / cell, of(cell, params["training"], params["methods"][method], params["quantizers"][quantizer],

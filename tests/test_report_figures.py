@@ -36,7 +36,18 @@ GROUPS = ["map", "bits", "weight", "batch-size", "seconds", "overhead", "validat
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two methods, two code lengths, everything measured, and one (method, quantizer) without cells."""
-    lost = [{"cell": f"csq-wr-{bits}-{seed}", "reason": "it ran out of memory"} for bits in (16, 32) for seed in (0, 1)]
+    lost = [
+        {
+            "cell": f"csq-wr-{bits}-{seed}",
+            "method": "csq",
+            "quantizer": "wr",
+            "bits": bits,
+            "seed": seed,
+            "reason": "lost",
+        }
+        for bits in (16, 32)
+        for seed in (0, 1)
+    ]
     folder = tmp_path_factory.mktemp("input") / "tables"
     build_tables(folder, bits=(16, 32), seeds=2, lost={("csq", "wr"): 2}, missing=lost)
     return measured.add_all(folder, queries=2)

@@ -97,7 +97,7 @@ def _goes_through_the_chain(data: arrays.Prepared, folder: Path) -> None:
     drawn = protocols.create("counts", total=numbers).split(data.labels, 0)
     splits.write(drawn, split, protocol="counts", seed=0, manifest=data.manifest)
     drawn = splits.load(split)
-    train(params, cell, data, drawn, trained)
+    train(params, {}, cell, data, drawn, trained)
     device = torch.device("cpu")
     network = load(params["backbone"], cell.bits, device, trained / "weights.safetensors")
     write_codes(network, data, drawn, device, codes)
