@@ -104,8 +104,8 @@ def test_growing_and_shrinking_the_grid(quick: Project) -> None:
     quick.repro()
     quick.edit("grid.seeds", [0, 1, 2])
     assert kinds(quick.repro()) == {
-        "split": 1, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
-    }  # fmt: skip
+        "split": 1, "tune": 4, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
+    }, "tuning looks at no query image of any seed"  # fmt: skip
     quick.edit("grid.methods.dsdh", [])
     assert set(kinds(quick.repro())) <= {"aggregate", "report"}
     assert quick.repro() == []

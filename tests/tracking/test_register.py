@@ -58,7 +58,7 @@ def test_the_models_requirements_are_pinned(finished: Project) -> None:
 
     finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16")
     uri = f"sqlite:///{finished.folder}/mlflow.db"
-    file = download_artifacts(artifact_uri="models:/small-dsdh-wr-16/1/requirements.txt", tracking_uri=uri)
+    file = download_artifacts("models:/small-dsdh-wr-16/1/requirements.txt", tracking_uri=uri, registry_uri=uri)
     lines = Path(file).read_text().split()
     assert {"torch", "numpy", "safetensors", "mlflow"} <= {line.split("==")[0] for line in lines}
     assert all("==" in line for line in lines)
