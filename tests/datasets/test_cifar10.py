@@ -147,6 +147,8 @@ def test_a_download_without_a_network_is_one_line(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # What urllib makes on its first call remembers these proxies; later tests get one that doesn't.
+    monkeypatch.setattr("urllib.request._opener", None)
     folder = tmp_path / "new" / "folder"
     parts = "couldn't be downloaded", "Connection refused", "cifar-10-python.tar.gz", "download: false"
     refused("cifar10", "dataset.path", str(folder), *parts, path=str(folder), download=True)

@@ -53,13 +53,13 @@ def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project
     assert f"version 1 is already the network of {cell}" in again
 
 
-def test_the_models_requirements_are_pinned(finished: Project) -> None:
-    from mlflow.artifacts import download_artifacts
-
+def test_the_models_requirements_are_pinned(finished: Project, tmp_path: Path) -> None:
     finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16")
-    uri = f"sqlite:///{finished.folder}/mlflow.db"
-    file = download_artifacts("models:/small-dsdh-wr-16/1/requirements.txt", tracking_uri=uri, registry_uri=uri)
-    lines = Path(file).read_text().split()
+    finished.run(
+        "mlflow", "artifacts", "download", "-u", "models:/small-dsdh-wr-16/1/requirements.txt", "-d", str(tmp_path),
+        MLFLOW_TRACKING_URI=f"sqlite:///{finished.folder}/mlflow.db",
+    )  # fmt: skip
+    lines = (tmp_path / "requirements.txt").read_text().split()
     assert {"torch", "numpy", "safetensors", "mlflow"} <= {line.split("==")[0] for line in lines}
     assert all("==" in line for line in lines)
 
