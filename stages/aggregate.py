@@ -13,5 +13,7 @@ def main(params: dict[str, Any]) -> None:
         aggregate(params, layout, target)
 
 
+STAGE = stage(main)
+
 if __name__ == "__main__":
-    stage(main)
+    STAGE.main()

@@ -21,5 +21,7 @@ def main(params: dict[str, Any], method: str, quantizer: str, bits: int, batch_s
             write_json(target / "batch_size.json", {"validation_map": None, "note": str(error)})
 
 
+STAGE = stage(main, method=str, quantizer=str, bits=int, batch_size=int, seed=int)
+
 if __name__ == "__main__":
-    stage(main, method=str, quantizer=str, bits=int, batch_size=int, seed=int)
+    STAGE.main()

@@ -23,5 +23,7 @@ def main(params: dict[str, Any], of: str) -> None:
         (target / "sha256.txt").write_text("".join(lines), encoding="utf-8")
 
 
+STAGE = stage(main, of=str)
+
 if __name__ == "__main__":
-    stage(main, of=str)
+    STAGE.main()

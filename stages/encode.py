@@ -19,5 +19,7 @@ def main(params: dict[str, Any], cell: Cell) -> None:
         write_codes(network, data, split, device, target)
 
 
+STAGE = cell_stage(main)
+
 if __name__ == "__main__":
-    cell_stage(main)
+    STAGE.main()

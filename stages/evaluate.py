@@ -13,5 +13,7 @@ def main(params: dict[str, Any], cell: Cell) -> None:
         evaluate_cell(params["evaluation"], cell, layout.train(cell), layout.codes(cell), target)
 
 
+STAGE = cell_stage(main)
+
 if __name__ == "__main__":
-    cell_stage(main)
+    STAGE.main()

@@ -16,5 +16,7 @@ def main(params: dict[str, Any], cell: Cell, part: str) -> None:
         measure_cell(params["informativeness"], data, layout.codes(cell), part, cell.seed, device, target)
 
 
+STAGE = cell_stage(main, part=str)
+
 if __name__ == "__main__":
-    cell_stage(main, part=str)
+    STAGE.main()

@@ -16,5 +16,7 @@ def main(params: dict[str, Any]) -> None:
         arrays.write(dataset, name, target, image_size=size, on_bad_image=on_bad)
 
 
+STAGE = stage(main)
+
 if __name__ == "__main__":
-    stage(main)
+    STAGE.main()

@@ -15,5 +15,7 @@ def main(params: dict[str, Any]) -> None:
     tracking.complete_or_say_how(params)
 
 
+STAGE = stage(main)
+
 if __name__ == "__main__":
-    stage(main)
+    STAGE.main()

@@ -16,5 +16,7 @@ def main(params: dict[str, Any], seed: int) -> None:
         splits.write(split, target, protocol=params["split"]["protocol"], seed=seed, manifest=data.manifest)
 
 
+STAGE = stage(main, seed=int)
+
 if __name__ == "__main__":
-    stage(main, seed=int)
+    STAGE.main()

@@ -14,5 +14,7 @@ def main(params: dict[str, Any], method: str, batch_size: int) -> None:
         measure(params, method, batch_size, arrays.load(layout.data), target)
 
 
+STAGE = stage(main, method=str, batch_size=int)
+
 if __name__ == "__main__":
-    stage(main, method=str, batch_size=int)
+    STAGE.main()

@@ -20,5 +20,7 @@ def main(params: dict[str, Any], cell: Cell) -> None:
         train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)
 
 
+STAGE = cell_stage(main)
+
 if __name__ == "__main__":
-    cell_stage(main)
+    STAGE.main()

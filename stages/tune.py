@@ -16,5 +16,7 @@ def main(params: dict[str, Any], group: Group) -> None:
             tuning.tune(params, group, layout.data, target)
 
 
+STAGE = group_stage(main)
+
 if __name__ == "__main__":
-    group_stage(main)
+    STAGE.main()

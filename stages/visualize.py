@@ -14,5 +14,7 @@ def main(params: dict[str, Any], cell: Cell) -> None:
         write(params["visualize"], layout.codes(cell), arrays.load(layout.data), cell, target)
 
 
+STAGE = cell_stage(main)
+
 if __name__ == "__main__":
-    cell_stage(main)
+    STAGE.main()

@@ -14,5 +14,7 @@ def main(params: dict[str, Any], seed: int) -> None:
         write(params, arrays.load(layout.data), splits.load(layout.split(seed)), seed, target)
 
 
+STAGE = stage(main, seed=int)
+
 if __name__ == "__main__":
-    stage(main, seed=int)
+    STAGE.main()

@@ -123,6 +123,11 @@ class Compute(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 
+class Sweep(Strict):
+    workers: Annotated[int, Field(ge=1, le=4096)] | None
+    gpu_share: Annotated[float, Field(gt=0, le=1)] | None
+
+
 class Backbone(Strict):
     name: _one_of("backbones")
     weights: Annotated[str, Field(min_length=1)]
@@ -238,6 +243,7 @@ class Params(Strict):
     split: AnySplit
     grid: Grid
     compute: Compute
+    sweep: Sweep
     backbone: Backbone
     training: Training
     methods: _sections("methods")  # type: ignore[valid-type]

@@ -1,8 +1,10 @@
 """A dataset as packed uint8 arrays on disk, written once and mapped by every later stage."""
 
 import hashlib
+import json
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.codes import pack_labels, unpack_labels
-from pipeline.runtime.outputs import read_json, write_json
+from pipeline.runtime.outputs import write_json
 
 if TYPE_CHECKING:
     from pipeline.datasets import Dataset
@@ -95,7 +97,15 @@ def _manifest(dataset: "Dataset", name: str, image_size: int, kept: npt.NDArray[
 
 
 def load(folder: Path) -> Prepared:
-    """Open what ``write`` wrote; the pixels stay on disk until they are read."""
-    manifest = read_json(folder / "manifest.json")
+    """Open what ``write`` wrote; the pixels stay on disk until they are read.
+
+    A process that asks again for the same content gets the same object.
+    """
+    return _opened(folder.resolve(), (folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, description: str) -> Prepared:
+    manifest = json.loads(description)  # which has the content's hash
     labels = unpack_labels(np.load(folder / "labels.npy"), len(manifest["classes"]))
     return Prepared(np.load(folder / "images.npy", mmap_mode="r"), labels, manifest)

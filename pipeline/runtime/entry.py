@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,70 @@ from pipeline.runtime.layout import Cell, Group, Layout
 Params = dict[str, Any]
 
 
-def stage(run: Callable[..., None], **arguments: type) -> None:
-    """Run a stage; its command line has one required option for each of ``arguments``.
+@dataclass(frozen=True)
+class Stage:
+    """What a file in stages/ is: a function of params and of its command line's options, to be run or called.
 
     Args:
-        run: takes the params and each argument by its name.
+        run: takes the params, then what the stage is about, if anything, then each other option by its name.
+        about: a Cell or Group that the first options make up; why it failed, if so, is kept for the report.
+        options: name and type of every option; all are required.
     """
-    named = _parsed(arguments)
-    _execute(lambda params: run(params, **named))
+
+    run: Callable[..., None]
+    about: type[Cell] | type[Group] | None
+    options: dict[str, type]
+
+    @property
+    def name(self) -> str:
+        """The stage's name in error messages and commands: ``batch_size``."""
+        return Path(self.run.__code__.co_filename).stem
+
+    def parse(self, arguments: list[str]) -> tuple[Cell | Group | None, dict[str, Any]]:
+        """What the options of a command line make up, and the other options."""
+        parser = argparse.ArgumentParser()
+        for name, kind in self.options.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=kind)
+        found = vars(parser.parse_args(arguments))
+        if self.about is None:
+            return None, found
+        about = self.about(**{field.name: found.pop(field.name) for field in fields(self.about)})
+        return about, found
+
+    def call(self, params: Params, arguments: list[str]) -> None:
+        """Run the stage in this process.
+
+        Args:
+            params: as ``gate.read`` returns them.
+            arguments: its command line, after the name of the program.
+
+        Raises:
+            UserError: whatever the stage has to say against what it was given.
+        """
+        about, others = self.parse(arguments)
+        with _Remembered(params, self.name, about):
+            self.run(params, *([about] if about else []), **others)
+
+    def main(self) -> None:
+        """Run the stage as a script: ``python -m stages.<name>`` and its options."""
+        arguments = sys.argv[1:]
+        self.parse(arguments)
+        _execute(lambda params: self.call(params, arguments))
 
 
-def group_stage(run: Callable[[Params, Group], None]) -> None:
-    """Run a stage that works on one (method, quantizer, bits); why it failed, if so, is kept for the report."""
-    group = Group(**_parsed({"method": str, "quantizer": str, "bits": int}))
-    _execute(lambda params: run(params, group), group)
+def stage(run: Callable[..., None], **options: type) -> Stage:
+    """A stage of the whole study, or of a part of it that its options name."""
+    return Stage(run, None, options)
 
 
-def cell_stage(run: Callable[..., None], **further: type) -> None:
-    """Run a stage that works on one cell; why it failed, if so, is kept for the report.
+def group_stage(run: Callable[[Params, Group], None]) -> Stage:
+    """A stage that works on one (method, quantizer, bits)."""
+    return Stage(run, Group, {"method": str, "quantizer": str, "bits": int})
 
-    Args:
-        run: takes the params, the cell, and each further argument by its name.
-    """
-    named = _parsed({"method": str, "quantizer": str, "bits": int, "seed": int} | further)
-    others = {name: named.pop(name) for name in further}
-    cell = Cell(**named)
-    _execute(lambda params: run(params, cell, **others), cell)
+
+def cell_stage(run: Callable[..., None], **further: type) -> Stage:
+    """A stage that works on one cell, and maybe further options."""
+    return Stage(run, Cell, {"method": str, "quantizer": str, "bits": int, "seed": int} | further)
 
 
 def command(run: Callable[[Params], str]) -> int:
@@ -52,33 +91,25 @@ def command(run: Callable[[Params], str]) -> int:
     try:
         print(run(gate.read()))
     except UserError as error:
-        _complain(error)
+        complain(error)
         return 1
     return 0
 
 
-def _parsed(arguments: dict[str, type]) -> dict[str, Any]:
-    parser = argparse.ArgumentParser()
-    for name, kind in arguments.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=kind)
-    return vars(parser.parse_args())
-
-
-def _complain(error: UserError) -> None:
+def complain(error: UserError) -> None:
+    """Print what a user has to be told, a line each, as stages and commands do."""
     print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
 
 
-def _execute(run: Callable[[Params], None], about: Cell | Group | None = None) -> None:
+def _execute(run: Callable[[Params], None]) -> None:
     # Imports are over (stages/__init__.py): what they made is here to stay, and collecting begins.
     gc.freeze()
     gc.enable()
     code = 0
     try:
-        params = gate.read()
-        with _Remembered(params, about):
-            run(params)
+        run(gate.read())
     except UserError as error:
-        _complain(error)
+        complain(error)
         code = 1
     except KeyboardInterrupt:
         print("interrupted; nothing was written, run the stage again", file=sys.stderr)
@@ -92,9 +123,9 @@ def _execute(run: Callable[[Params], None], about: Cell | Group | None = None) -
 class _Remembered:
     """Leaves ``failed/<cell>.txt`` if the block fails, and removes what the same stage left there if it doesn't."""
 
-    def __init__(self, params: Params, about: Cell | Group | None) -> None:
+    def __init__(self, params: Params, stage: str, about: Cell | Group | None) -> None:
         self.file = Layout(params["study"]).failure(about) if about else None
-        self.stage = Path(sys.argv[0]).stem
+        self.stage = stage
 
     def __enter__(self) -> None:
         pass

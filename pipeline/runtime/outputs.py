@@ -25,7 +25,7 @@ def whole_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator
     """
     if not resume:
         shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True, exist_ok=resume)
+    _make(aside, exist_ok=resume)
     done = False
     try:
         yield aside
@@ -39,6 +39,15 @@ def whole_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator
             shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):  # the last one out removes the parent
             aside.parent.rmdir()
+
+
+def _make(folder: Path, *, exist_ok: bool) -> None:
+    """Make a folder whose parent another process may be removing, as the last one out."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            folder.mkdir(parents=True, exist_ok=exist_ok)
+            return
+    folder.mkdir(parents=True, exist_ok=exist_ok)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-
 #: Straight to loopback, whatever proxy the environment names.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

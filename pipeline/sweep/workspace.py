@@ -1,0 +1,343 @@
+"""DVC's graph, cache and lock files, from inside.
+
+The only module of the sweep that uses what DVC 3.67 doesn't document; tests/sweep/test_workspace.py compares what it
+leaves with what `dvc repro` leaves, and fails where a new DVC changes that.
+"""
+
+import enum
+import logging
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from pipeline.runtime.errors import UserError
+from pipeline.sweep.call import Call
+
+if TYPE_CHECKING:
+    from dvc.dependency import Dependency
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+    from networkx import DiGraph
+
+
+class State(enum.Enum):
+    """How a stage stands once all stages that it depends on are done."""
+
+    CURRENT = "up to date"
+    RESTORED = "restored"
+    DUE = "to run"
+
+
+class Workspace:
+    """The project's stages as DVC sees them, while no other DVC command may change anything.
+
+    What a stage depends on is taken as it was when the sweep began: params.yaml is read once, and a stage whose code
+    was edited since is refused, because a worker may have imported either version.
+    """
+
+    def __init__(self, repo: "Repo", targets: list[str], memory: "_Memory") -> None:
+        from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+
+        self.repo = repo
+        self._memory = memory
+        memory.is_source = self._is_source
+        self.root = Path(repo.root_dir)
+        self._graph: DiGraph = get_active_graph(repo.index.graph)
+        #: What `dvc repro` would look at, in its order.
+        self.stages: list[PipelineStage] = plan_repro(self._graph, collect_stages(repo, targets or ["dvc.yaml"]))
+        self._begun_with = {
+            dep.fs_path: dep.get_hash()
+            for stage in self.stages
+            for dep in stage.deps
+            if self._is_source(dep) and dep.exists and dep.protocol == "local"
+        }
+
+    def upstream(self, stage: "PipelineStage") -> list["PipelineStage"]:
+        """The stages that must be done before this one."""
+        return list(self._graph.successors(stage))
+
+    def made(self, stage: "PipelineStage") -> "list[Dependency]":
+        """The dependencies that other stages make."""
+        return [dep for dep in stage.deps if dep.hash_name != "params" and not self._is_source(dep)]
+
+    def begin(self, stage: "PipelineStage") -> State:
+        """What `dvc repro` does with a stage before its command: look, restore from the run cache, or clear its place.
+
+        Raises:
+            UserError: a dependency is missing, or was edited since the sweep began.
+        """
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        self._memory.forget_sources()
+        with _in_a_line(stage):
+            if stage.frozen or not stage.cmd:
+                return State.RESTORED if stage.reproduce() else State.CURRENT
+            if not stage.changed():
+                return State.CURRENT
+            stage.remove_outs(ignore_remove=False, force=False)
+            stage.save_deps()
+            self._refuse_edits(stage)
+            try:
+                self.repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                return State.DUE
+            stage.save()
+            stage.commit()
+            return State.RESTORED
+
+    def finish(self, stage: "PipelineStage") -> None:
+        """What `dvc repro` does with a stage after its command, but for the lock file: hashes, cache, run cache.
+
+        Raises:
+            UserError: an output is missing, or a dependency was edited since the sweep began.
+        """
+        self._memory.forget_sources()
+        with _in_a_line(stage):
+            stage.save_deps()
+            self._refuse_edits(stage)
+            stage.save()
+            stage.commit()
+
+    def record(self, done: "Iterable[PipelineStage]") -> None:
+        """Write stages to their lock files, each of which appears whole or not at all."""
+        from dvc.dvcfile import Lockfile
+
+        place = {stage: position for position, stage in enumerate(self.stages)}
+        by_file: dict[str, list[PipelineStage]] = {}
+        for stage in sorted(done, key=place.__getitem__):
+            by_file.setdefault(stage.path, []).append(stage)
+        for path, stages in by_file.items():
+            lock = Path(path).with_suffix(".lock")
+            aside = lock.with_name("dvc.lock.partial")
+            aside.unlink(missing_ok=True)
+            if lock.exists():
+                shutil.copy(lock, aside)
+            Lockfile(self.repo, str(aside)).dump_stages(stages)
+            os.replace(aside, lock)
+
+    def reasons(self, stage: "PipelineStage") -> list[str]:
+        """Why a stage is out of date, as far as that can be said before the stages that it depends on are done."""
+        if not any(out.hash_info for out in stage.outs):
+            return ["it has never run"]
+        found = ["its command changed"] if stage.changed_stage() else []
+        for dep in stage.deps:
+            for name, status in dep.status().items():
+                found += _of_params(dep, status) if isinstance(status, dict) else [f"{name} is {status}"]
+        for out in stage.outs:
+            found += [f"{name} is {status}" for name, status in out.status().items()]
+        return found
+
+    def restorable(self, stage: "PipelineStage") -> bool:
+        """Whether the run cache has the stage's outputs for its dependencies as they are now."""
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        try:
+            stage.save_deps()
+            self.repo.stage_cache.restore(stage, dry=True)
+        except (RunCacheNotFoundError, _dvc_exception()):
+            return False
+        return True
+
+    def call(self, stage: "PipelineStage") -> Call:
+        """The stage as something to be run elsewhere."""
+        commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
+        return Call(
+            address=stage.addressing,
+            commands=tuple(commands),
+            wdir=os.path.relpath(stage.wdir, self.root),
+            outs=tuple(os.path.relpath(out.fs_path, self.root) for out in stage.outs),
+            params=frozenset(key.split(".")[0] for dep in stage.params for key in dep.params),
+            alone=bool((stage.meta or {}).get("alone")),
+        )
+
+    def _is_source(self, dep: "Dependency") -> bool:
+        """Whether no stage makes it, nor anything in it, nor a folder that it is in."""
+        if dep.hash_name == "params":
+            return False
+        trie, key = self.repo.index.outs_trie, dep.fs.parts(dep.fs_path)
+        return not (trie.has_node(key) or trie.shortest_prefix(key))
+
+    def _refuse_edits(self, stage: "PipelineStage") -> None:
+        for dep in stage.deps:
+            begun = self._begun_with.get(dep.fs_path)
+            if begun is not None and dep.hash_name != "params" and dep.hash_info != begun:
+                raise UserError(
+                    f"{dep} was edited while the sweep ran: nothing is kept of {stage.addressing}; sweep again"
+                )
+
+
+@contextmanager
+def opened(targets: list[str]) -> Iterator[Workspace]:
+    """The workspace of the current folder; the block holds DVC's lock.
+
+    Raises:
+        UserError: what DVC has against dvc.yaml or the targets, or another DVC command is running.
+    """
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # what it has to say comes as exceptions, too
+    memory = _Memory()
+    try:
+        with memory.in_use(), Repo() as repo:
+            try:
+                repo.lock.lock()
+            except LockError:
+                raise UserError("another DVC command or sweep is running in this workspace; wait for it") from None
+            try:
+                with repo.scm_context(quiet=True):
+                    yield Workspace(repo, targets, memory)
+            finally:
+                repo.lock.unlock()
+    except _dvc_exception() as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+@contextmanager
+def _in_a_line(stage: "PipelineStage") -> Iterator[None]:
+    try:
+        yield
+    except (_dvc_exception(), OSError) as error:
+        raise UserError(f"{stage.addressing}: {' '.join(str(error).split())}") from error
+
+
+def _dvc_exception() -> type[Exception]:
+    from dvc.exceptions import DvcException
+
+    found: type[Exception] = DvcException
+    return found
+
+
+class _Memory:
+    """What DVC works out again and again for a stage, kept while nothing can change it.
+
+    - A stage's params: parsing params.yaml and looking them up takes 20 ms, five times a stage. They are read once, so
+      all stages of a sweep have the params that it began with, whatever is edited meanwhile.
+    - Hashes of dependencies: of what stages made for good, of sources until the next stage asks (``forget_sources``).
+    - The list of paths that are read or written by commands, kept in a file that is rewritten ten times a stage:
+      nobody else may read or write while DVC's lock is held.
+    """
+
+    def __init__(self) -> None:
+        self._params: dict[Any, bytes] = {}
+        self._made: dict[str, Any] = {}
+        self._sources: dict[str, Any] = {}
+        self.is_source: Callable[[Dependency], bool] = lambda dep: True
+
+    def forget_sources(self) -> None:
+        self._sources.clear()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """DVC asks this memory first."""
+        from dvc import rwlock
+        from dvc.dependency import base, param
+
+        read, build = param.read_param_file, base.Dependency._build
+
+        def read_once(
+            fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **rest: Any
+        ) -> Any:
+            key = (path, tuple(key_paths or ()), flatten)
+            if key not in self._params:
+                self._params[key] = pickle.dumps(read(fs, path, key_paths, flatten, **rest))
+            # A copy each time: a lock file would refer from one stage's values to another's where they are one object.
+            return pickle.loads(self._params[key])
+
+        def build_once(dep: "Dependency", *arguments: Any, **options: Any) -> Any:
+            known = self._sources if self.is_source(dep) else self._made
+            if dep.fs_path not in known:
+                known[dep.fs_path] = build(dep, *arguments, **options)
+            return known[dep.fs_path]
+
+        with (
+            mock.patch.object(param, "read_param_file", read_once),
+            mock.patch.object(base.Dependency, "_build", build_once),
+            mock.patch.object(rwlock, "rwlock", lambda *_: nullcontext()),
+        ):
+            yield
+
+
+def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:
+    """``methods.dsdh.mu: 0.1 -> 0.2`` for every value that differs from the lock file's."""
+    before, now = dep.hash_info.value or {}, dep.read_params()
+    return [line for key in status for line in _differences(key, before.get(key), now.get(key))]
+
+
+def _differences(key: str, before: Any, now: Any) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = dict.fromkeys([*before, *now])
+        return [line for name in names for line in _differences(f"{key}.{name}", before.get(name), now.get(name))]
+    return [] if before == now else [f"{key}: {before} -> {now}"]
+
+
+#: What a lock file says of one dependency or output: its path, MD5, size and number of files.
+Entry = dict[str, Any]
+
+
+def entries(stage: "PipelineStage", wanted: "Iterable[Dependency]") -> list[Entry]:
+    """What the lock file will say of these dependencies, paths from the project's root."""
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    names = {dep.def_path: os.path.relpath(dep.fs_path, stage.repo.root_dir) for dep in wanted}
+    listed = to_single_stage_lockfile(stage)["deps"] if names else []
+    return [{**entry, "path": names[entry["path"]]} for entry in listed if entry["path"] in names]
+
+
+def in_cache(repo: "Repo", found: Entry) -> bool:
+    """Whether DVC's cache has this as an object; it hasn't where the path is a parent of several outputs."""
+    return bool(repo.cache.local.exists(found["md5"]))
+
+
+def keep(repo: "Repo", paths: Iterable[str]) -> list[Entry]:
+    """Hash outputs and put them into the cache, as a stage's end does; from any process, without DVC's lock.
+
+    Raises:
+        UserError: the stage has not made one of them.
+    """
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    stage = _outputs(repo, [{"path": path, "hash": "md5"} for path in paths])
+    with _in_a_line(stage):
+        for out in stage.outs:
+            out.save()
+            out.commit()
+    return list(to_single_stage_lockfile(stage).get("outs", []))
+
+
+def push(repo: "Repo", remote: str, given: list[Entry]) -> None:
+    """Copy objects from the cache to a remote, where it lacks them."""
+    _transfer(repo, remote, given, repo.cloud.push)
+
+
+def fetch(repo: "Repo", remote: str, given: list[Entry]) -> None:
+    """Take objects from a remote into the cache, and put them at their paths."""
+    _transfer(repo, remote, given, repo.cloud.pull)
+    for out in _outputs(repo, given).outs:
+        out.checkout(force=True)
+
+
+def _transfer(repo: "Repo", remote: str, given: list[Entry], how: Any) -> None:
+    stage = _outputs(repo, given)
+    with _in_a_line(stage):
+        for out in stage.outs:
+            for objects in out.get_used_objs(remote=remote).values():
+                if failed := how(objects, remote=remote).failed:
+                    raise UserError(f"remote {remote!r}: {len(failed)} objects of {out} couldn't be copied")
+
+
+def _outputs(repo: "Repo", given: list[Entry]) -> "PipelineStage":
+    """A stage that no dvc.yaml has, with these outputs; DVC's run cache restores by the same means."""
+    from dvc.stage import PipelineStage, create_stage
+    from dvc.stage.loader import StageLoader
+
+    paths = [entry["path"] for entry in given]
+    stage = create_stage(PipelineStage, repo=repo, path="dvc.yaml", cmd="none", wdir=None, outs=paths)
+    stage.name = "exchanged"
+    StageLoader.fill_from_lock(stage, {"outs": given})
+    return stage
