@@ -8,7 +8,7 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report ui track register verify published share fetch-results check-shared test check \
+.PHONY: help setup repro sweep report ui track register verify published share fetch-results check-shared test check \
 	cells clean
 
 help: ## list the targets
@@ -25,6 +25,10 @@ ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
 	  http*) echo "the runs are on your server: $$MLFLOW_TRACKING_URI" ;; \
 	  *) exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" ;; \
 	esac
+
+sweep: $(VENV)/.repro ## the same in parallel on all cores and GPUs, or on RAY_ADDRESS's cluster (ARGS=--dry-run ...)
+	@python -m pipeline.sweep $(ARGS)
+	@$(if $(findstring --dry-run,$(ARGS)),,python -m pipeline.report)
 
 report: $(VENV)/.repro ## make tables and page from the cells that are there, when some failed
 	python -m stages.aggregate

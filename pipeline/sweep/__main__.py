@@ -19,6 +19,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         params = gate.read()
+        _check(given)
         with workspace.opened(given.targets) as opened:
             if given.dry_run:
                 print(sweep.preview(opened))
@@ -44,6 +45,13 @@ def _run(opened: workspace.Workspace, params: dict[str, Any], given: argparse.Na
             return begun.run()
     finally:
         Path(place.token).unlink(missing_ok=True)
+
+
+def _check(given: argparse.Namespace) -> None:
+    if given.workers is not None and given.workers < 1:
+        raise UserError(f"--workers must be at least 1, found {given.workers}")
+    if given.gpu_share is not None and not 0 < given.gpu_share <= 1:
+        raise UserError(f"--gpu-share must be above 0 and at most 1, found {given.gpu_share}")
 
 
 def _parsed() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,6 +131,8 @@ class Cluster:
 
         try:
             outcome: Outcome = ray.get(reference)
+        except ray.exceptions.RayTaskError as error:  # a fault of the sweep's own, not of the stage
+            raise Died(" ".join(str(error).split())[-300:]) from None
         except ray.exceptions.RayError as error:
             raise Died(f"its worker died {RETRIES + 1} times: {' '.join(str(error).split())[:300]}") from None
         if outcome.share:
@@ -155,11 +158,13 @@ class Cluster:
             raise UserError(
                 f"workers are for this machine; the cluster at RAY_ADDRESS={address} decides how many it runs"
             )
+        on_terminate = signal.getsignal(signal.SIGTERM)
         try:
             self._connect(address)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             where = f"RAY_ADDRESS={address}" if address else "this machine"
             raise UserError(f"Ray on {where}: {' '.join(str(error).split())[:300]}") from None
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own, which leaves no time to write lock files
         self._started = True
         self._given = ray.put(self.params)
         # max_calls 0: a worker that has used a GPU stays, too.

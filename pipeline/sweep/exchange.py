@@ -2,8 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +22,7 @@ class Place:
     Args:
         root: the project's folder there.
         token: a file in it that exists while the sweep runs; a host that sees it shares the folder.
-        logs: where a stage's output goes, from the project's root.
+        logs: the folder that stages' output goes to, where the project is.
         remote: name of the DVC remote that other hosts exchange inputs and outputs through.
         config: DVC's settings there (``remote`` and ``cache`` sections), for hosts that have no copy.
         apart: treat every host as one that doesn't share the folder.
@@ -43,11 +41,10 @@ class Place:
         return not self.apart and Path(self.token).is_file()
 
 
-@contextmanager
-def entered(place: Place) -> Iterator[bool]:
+def enter(place: Place) -> bool:
     """Go to the project: the driver's folder where it is shared, else this worker's copy of the code.
 
-    Yields:
+    Returns:
         whether the folder is shared.
 
     Raises:
@@ -62,7 +59,7 @@ def entered(place: Place) -> Iterator[bool]:
             "(docs/scaling.md)"
         )
     os.environ["DVC_ROOT"] = os.getcwd()
-    yield shared
+    return shared
 
 
 def take(place: Place, inputs: list[Entry], *, shared: bool) -> None:

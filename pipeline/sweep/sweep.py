@@ -149,7 +149,7 @@ class Sweep:
                 self._submit(stage)
                 return
             if outcome.error:
-                self._failed(stage, outcome.error, f"{outcome.host}:{outcome.log}" if outcome.outs else outcome.log)
+                self._failed(stage, outcome.error, outcome.log)
                 return
             if outcome.outs:
                 assert self.cluster.place.remote
@@ -165,8 +165,11 @@ class Sweep:
     def _done(self, stage: "PipelineStage", how: str, seconds: float | None = None) -> None:
         self._count(stage, how, seconds)
         for other in self._needed_by[stage]:
-            self._waits_for[other].discard(stage)
-            if not self._waits_for[other]:
+            upstream = self._waits_for.get(other)  # None: it is skipped
+            if upstream is None:
+                continue
+            upstream.discard(stage)
+            if not upstream:
                 heapq.heappush(self._ready, self.place[other])
 
     def _failed(self, stage: "PipelineStage", error: tuple[str, ...], log: str = "") -> None:
@@ -178,7 +181,6 @@ class Sweep:
             if self._waits_for.pop(other, None) is not None:
                 self._count(other, "skipped")
                 behind += self._needed_by[other]
-        # A stage that is skipped has no entry above any more, so it never becomes ready.
 
     def _count(self, stage: "PipelineStage", how: str, seconds: float | None = None) -> None:
         self.summary.counts[how] += 1

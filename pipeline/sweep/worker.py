@@ -54,26 +54,29 @@ class Outcome:
 
 def run(call: Call, params: dict[str, Any], place: Place, inputs: list[Entry]) -> Outcome:
     """Run a stage where the project is, or in a folder of this machine that has what the stage needs of it."""
-    begun = time.perf_counter()
-    with exchange.entered(place) as shared:
-        log = Path(place.logs) / f"{call.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        error: BaseException | None = None
-        with _into(log):
-            try:
-                exchange.take(place, inputs, shared=shared)
-                _execute(call, params)
-                outs = exchange.give(call, place, shared=shared)
-            except (Exception, SystemExit) as raised:
-                error = raised
-                _complain(raised)
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-        if error is None and not any(lines):
-            log.unlink()
+    begun, host = time.perf_counter(), socket.gethostname()
+    try:
+        shared = exchange.enter(place)
+    except UserError as refused:
+        return Outcome((str(refused),), "", host, 0.0)
+    log = (Path(place.logs) if shared else Path("logs").absolute()) / f"{call.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    error: BaseException | None = None
+    with _into(log):
+        try:
+            exchange.take(place, inputs, shared=shared)
+            _execute(call, params)
+            outs = exchange.give(call, place, shared=shared)
+        except (Exception, SystemExit) as raised:
+            error = raised
+            _complain(raised)
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    if error is None and not any(lines):
+        log.unlink()
     return Outcome(
         error=tuple([line.rstrip() for line in lines if line.strip()][-TAIL:]) if error else (),
-        log=str(log),
-        host=socket.gethostname(),
+        log=str(log) if shared else f"{host}:{log}",
+        host=host,
         seconds=time.perf_counter() - begun,
         share=_share() if call.on_device else 0.0,
         out_of_memory=type(error).__name__ == "OutOfMemoryError",

@@ -11,6 +11,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -79,12 +80,13 @@ class Workspace:
                 return State.RESTORED if stage.reproduce() else State.CURRENT
             if not stage.changed():
                 return State.CURRENT
-            stage.remove_outs(ignore_remove=False, force=False)
-            stage.save_deps()
             self._refuse_edits(stage)
+            stage.remove_outs(ignore_remove=False, force=False)
             try:
+                # Before save_deps: it compares what the lock file says of dependencies with what they are.
                 self.repo.stage_cache.restore(stage)
             except RunCacheNotFoundError:
+                stage.save_deps()
                 return State.DUE
             stage.save()
             stage.commit()
@@ -98,7 +100,6 @@ class Workspace:
         """
         self._memory.forget_sources()
         with _in_a_line(stage):
-            stage.save_deps()
             self._refuse_edits(stage)
             stage.save()
             stage.commit()
@@ -134,14 +135,13 @@ class Workspace:
 
     def restorable(self, stage: "PipelineStage") -> bool:
         """Whether the run cache has the stage's outputs for its dependencies as they are now."""
-        from dvc.stage.cache import RunCacheNotFoundError
-
+        runs = self.repo.stage_cache
         try:
             stage.save_deps()
-            self.repo.stage_cache.restore(stage, dry=True)
-        except (RunCacheNotFoundError, _dvc_exception()):
+            known = runs._load(stage)
+            return bool(known) and runs._create_stage(known, wdir=stage.wdir).outs_cached()
+        except _dvc_exception():
             return False
-        return True
 
     def call(self, stage: "PipelineStage") -> Call:
         """The stage as something to be run elsewhere."""
@@ -164,11 +164,9 @@ class Workspace:
 
     def _refuse_edits(self, stage: "PipelineStage") -> None:
         for dep in stage.deps:
-            begun = self._begun_with.get(dep.fs_path)
-            if begun is not None and dep.hash_name != "params" and dep.hash_info != begun:
-                raise UserError(
-                    f"{dep} was edited while the sweep ran: nothing is kept of {stage.addressing}; sweep again"
-                )
+            begun = self._begun_with.get(dep.fs_path) if dep.hash_name != "params" else None
+            if begun is not None and dep.exists and dep.get_hash() != begun:
+                raise UserError(f"{stage.addressing}: {dep} was edited while the sweep ran; sweep again")
 
 
 @contextmanager
@@ -238,7 +236,7 @@ class _Memory:
         from dvc import rwlock
         from dvc.dependency import base, param
 
-        read, build = param.read_param_file, base.Dependency._build
+        read, load, build = param.read_param_file, cache(param.load_path), base.Dependency._build
 
         def read_once(
             fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **rest: Any
@@ -256,6 +254,7 @@ class _Memory:
             return known[dep.fs_path]
 
         with (
+            mock.patch.object(param, "load_path", load),
             mock.patch.object(param, "read_param_file", read_once),
             mock.patch.object(base.Dependency, "_build", build_once),
             mock.patch.object(rwlock, "rwlock", lambda *_: nullcontext()),

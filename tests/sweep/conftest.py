@@ -1,0 +1,117 @@
+"""Projects whose stages take no time, run as function calls by a real sweep and as scripts by a real `dvc repro`."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import Project, copy_project
+
+#: stage -> its kind, what its function takes beside params, its folder, and what its output says
+STAGES = {
+    "prepare": ("stage(main)", "", "layout.data", "params['dataset']"),
+    "split": ("stage(main, seed=int)", ", seed", "layout.split(seed)", "seed, params['split'], read(layout.data)"),
+    "code": ("stage(main, of=str)", ", of", "layout.code(of)", "of"),
+    "tune": ("group_stage(main)", ", about", "layout.tuning(about)", "params['tune']"),
+    "train": (
+        "cell_stage(main)", ", about", "layout.train(about)",
+        "params['methods'][about.method], params['quantizers'][about.quantizer], read(layout.split(about.seed))",
+    ),
+    "encode": ("cell_stage(main)", ", about", "layout.codes(about)", "read(layout.train(about))"),
+    "evaluate": ("cell_stage(main)", ", about", "layout.metrics(about)", "read(layout.codes(about))"),
+    "aggregate": ("stage(main)", "", "layout.tables", "[read(one) for one in sorted(layout.all_metrics.iterdir())]"),
+    "report": ("stage(main)", "", "layout.report", "read(layout.tables)"),
+}  # fmt: skip
+FILES = {"prepare": "manifest.json", "split": "split.json", "tune": "choice.json"}
+
+STAND_IN = """\
+import sys
+from pathlib import Path
+
+from pipeline.runtime.entry import {kind}
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Layout
+
+
+def read(folder):
+    return "".join(file.read_text() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def main(params{given}):
+    layout = Layout(params["study"])
+    target = {folder}
+    order = Path({orders!r}) / f"{name}-{{target.name}}.py"
+    if order.exists():
+        exec(order.read_text())
+    text = repr(({content},))
+    with layout.whole(target) as folder:
+        (folder / "{file}").write_text(text)
+
+
+STAGE = {declared}
+
+if __name__ == "__main__":
+    STAGE.main()
+"""
+
+
+class Swept(Project):
+    """A project with stand-in stages, which do as they are ordered first (``order``)."""
+
+    @property
+    def orders(self) -> Path:
+        return self.folder.parent / "orders"
+
+    def order(self, stage: str, name: str, text: str) -> None:
+        """Python that one stage runs before its work."""
+        self.orders.mkdir(exist_ok=True)
+        (self.orders / f"{stage}-{name}.py").write_text(text)
+
+    def sweep(self, *arguments: str, check: bool = True, **env: str) -> "subprocess.CompletedProcess[str]":
+        return self.run("python", "-m", "pipeline.sweep", "--workers=2", *arguments, check=check, **env)
+
+    def left(self) -> dict[str, bytes]:
+        """All results, locks and DVC's cache, by path; without what a checkout leaves elsewhere for speed."""
+        found = [
+            *self.folder.glob("results/**/*"),
+            *self.folder.rglob("dvc.lock"),
+            *self.folder.glob(".dvc/cache/**/*"),
+        ]
+        return {str(file.relative_to(self.folder)): file.read_bytes() for file in found if file.is_file()}
+
+    def twin(self) -> "Swept":
+        """A second workspace with the same history, beside this one."""
+        shutil.copytree(self.folder, self.folder.parent / "twin", symlinks=True)
+        return Swept(self.folder.parent / "twin")
+
+    def ran(self) -> list[str]:
+        """`dvc repro`; the stages that ran."""
+        return re.findall(r"Running stage '(?:.*:)?(.*)'", self.run("dvc", "repro").stdout)
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Swept:
+    """Two methods with two quantizers, two seeds: eight cells, 38 stages."""
+    base = copy_project(tmp_path / "project")
+    project = Swept(base.folder)
+    for name, (declared, given, folder, content) in STAGES.items():
+        text = STAND_IN.format(
+            kind=declared.split("(")[0], given=given, folder=folder, content=content, declared=declared, name=name,
+            file=FILES.get(name, "out.txt"), orders=str(project.orders),
+        )  # fmt: skip
+        (project.folder / "stages" / f"{name}.py").write_text(text)
+    content = project.params
+    content["study"] = "swept"
+    content["grid"] = {
+        "methods": {name: ["original", "wr"] if name in ("csq", "dsdh") else [] for name in content["grid"]["methods"]},
+        "bits": [16],
+        "seeds": [0, 1],
+    }
+    dumper = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
+    (project.folder / "params.yaml").write_text(yaml.dump(content, Dumper=dumper, sort_keys=False))
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-q", "-m", "start")
+    return project

@@ -1,0 +1,70 @@
+"""Several hosts: two Ray nodes on this machine, with the project's folder in common and without."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sweep.conftest import Swept
+from tests.sweep.test_sweep import _until
+
+
+@pytest.fixture
+def cluster() -> "Iterator[object]":
+    """A cluster of two nodes with a core each."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+def run(swept: Swept, cluster: object, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        ["python", "-m", "pipeline.sweep", *arguments],
+        cwd=swept.folder, env={**swept.env, "RAY_ADDRESS": cluster.address},  # type: ignore[attr-defined]
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_a_host_that_dies_midway(swept: Swept, cluster: object) -> None:
+    """Cells that run on the node that is killed are run on the other one."""
+    twin = swept.twin()
+    for seed in (0, 1):
+        swept.order("train", f"csq-wr-16-{seed}", "import time\nPath(f'started-{about.seed}').touch()\ntime.sleep(8)")
+    process = run(swept, cluster)
+    _until(lambda: len(list(swept.folder.glob("started-*"))) == 2, 120)  # one on each node
+    time.sleep(0.5)
+    (other,) = cluster.worker_nodes  # type: ignore[attr-defined]
+    cluster.remove_node(other, allow_graceful=False)  # type: ignore[attr-defined]
+    said, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, said + errors
+    assert said.endswith("38 stages run\n"), "after what Ray says about the host"
+    twin.run("dvc", "repro")
+    assert swept.left() == twin.left()
+
+
+def test_hosts_without_a_common_folder(swept: Swept, cluster: object) -> None:
+    """Inputs and outputs go through the DVC remote; what is left is the same."""
+    twin = swept.twin()
+    lab = swept.folder.parent / "lab"
+    swept.run("dvc", "remote", "add", "-q", "--local", "-d", "lab", str(lab))
+    where = swept.folder.parent / "where.txt"
+    swept.order("train", "csq-wr-16-0", f"import os\nPath({str(where)!r}).write_text(os.getcwd())")
+    process = run(swept, cluster, "--apart")
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, said + errors
+    assert "38 stages run" in said
+    assert where.read_text() != str(swept.folder), "it ran in a folder of its own"
+    twin.run("dvc", "repro")
+    assert swept.left() == twin.left()
+    assert swept.ran() == []
+
+
+def test_without_a_common_folder_or_a_remote(swept: Swept, cluster: object) -> None:
+    process = run(swept, cluster, "--apart")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert f"doesn't see {swept.folder}: share that folder, or name a default DVC remote" in said
