@@ -397,6 +397,19 @@ def test_backbone_refuses_an_empty_file(tmp_path: Path) -> None:
     one_line(error, "backbone.weights", str(file))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("size", [8, 9, 32])
+def test_cnn_pools_as_torch_does(size: int, training: bool, layout: torch.memory_format) -> None:
+    """Bit for bit, in the layout that comes in: the convolutions after it would round otherwise."""
+    cnn = backbones.create("cnn").train(training)
+    (pool,) = (layer for layer in cnn.modules() if isinstance(layer, torch.nn.MaxPool2d))
+    images = torch.randn(5, 64, size, size, generator=seeded()).contiguous(memory_format=layout)
+    found = pool(images)
+    assert torch.equal(found, functional.max_pool2d(images, 2))
+    assert found.is_contiguous(memory_format=layout)
+
+
 def test_cnn_has_no_imagenet_weights() -> None:
     with pytest.raises(UserError) as error:
         backbones.create("cnn", weights="imagenet")
