@@ -40,7 +40,7 @@ class Cnn(Backbone):
 
 
 class _MaxPool(nn.MaxPool2d):
-    """The same values, in evaluation on a CPU by way of channels last: four to six times as fast, both ways included."""
+    """The same values; in evaluation on a CPU by way of channels last, four to six times as fast, there and back."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         turned = not self.training and images.is_contiguous()
