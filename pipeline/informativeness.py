@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.codes import unpack
-from pipeline.encoding.images import to_device
+from pipeline.encoding.arrival import to_device
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.outputs import read_json, write_json
 

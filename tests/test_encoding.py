@@ -1,6 +1,7 @@
 """Pixels, augmentation, the network, backbones and their weights, and codes on disk."""
 
 import re
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -18,7 +19,8 @@ from pipeline.codes import sign, unpack, unpack_labels
 from pipeline.encoding import device as devices
 from pipeline.encoding import encode
 from pipeline.encoding import images as image_module
-from pipeline.encoding.images import Augmentation, Mapped, Resident, normalized, to_device
+from pipeline.encoding.arrival import to_device
+from pipeline.encoding.images import Augmentation, Mapped, Resident, normalized
 from pipeline.encoding.network import HashNetwork, build, load
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
@@ -77,6 +79,37 @@ def test_images_on_disk_give_the_batches_of_images_in_memory(tmp_path: Path, cou
     assert all(
         torch.equal(batch, to_device(images[rows[i.numpy()]], CPU)) for batch, i in zip(found, batches, strict=True)
     )
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 8, 100])
+def test_images_come_in_order_from_disk_and_from_memory(tmp_path: Path, size: int) -> None:
+    images, rows = on_disk(tmp_path), np.array([3, 30, 7, 39, 0, 12, 5, 8])
+    mapped = Mapped(images, rows, CPU)
+    expected = [to_device(images[rows[start : start + size]], CPU) for start in range(0, 8, size)]
+    for source in (mapped, Resident.copy_of(mapped)):
+        assert all(map(torch.equal, source.in_order(size), expected))
+        assert len(list(source.in_order(size))) == len(expected)
+
+
+@pytest.mark.parametrize("at_once", [3, 8, 1024])
+def test_images_held_in_memory_are_read_in_parts(tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, rows = on_disk(tmp_path), np.array([3, 30, 7, 39, 0, 12, 5, 8])
+    monkeypatch.setattr(image_module, "_AT_ONCE", at_once)
+    assert torch.equal(Resident.copy_of(Mapped(images, rows, CPU)).images, to_device(images[rows], CPU))
+
+
+def test_reading_stops_with_whoever_asks_for_batches(tmp_path: Path) -> None:
+    before = threading.active_count()
+    batches = Mapped(on_disk(tmp_path), np.arange(40), CPU).in_order(2)
+    next(batches)
+    assert threading.active_count() > before
+    batches.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_a_picture_that_cannot_be_read_is_no_end_of_waiting(tmp_path: Path) -> None:
+    with pytest.raises(IndexError):
+        list(Mapped(on_disk(tmp_path), np.array([1, 2, 40]), CPU).in_order(2))
 
 
 def test_images_are_held_in_memory_where_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,44 +180,34 @@ def test_no_augmentation_changes_nothing() -> None:
     assert torch.equal(Augmentation(crop_padding=0, flip=False)(images, seeded()), images)
 
 
-class Tinted(backbones.Backbone):
-    """Statistics that differ in every channel."""
-
-    mean = (0.1, 0.4, 0.6)
-    std = (0.2, 0.3, 0.7)
-    num_features = 3
+# Statistics that differ in every channel.
+SHIFT, SCALE = (torch.tensor(values).view(3, 1, 1) for values in ([25.5, 102.0, 153.0], [51.0, 76.5, 178.5]))
 
 
-def test_normalized_scales_and_shifts_each_channel() -> None:
+@pytest.mark.parametrize("size", [5, 8, 13])
+def test_normalized_resizes_shifts_and_scales(size: int) -> None:
     images = pixels()
-    found = normalized(images, Tinted(), 8, torch.contiguous_format)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (Tinted.mean, Tinted.std))
+    before = images.clone()
+    found = normalized(images, SHIFT, SCALE, size, torch.contiguous_format)
+    resized = images.float()
+    if size != 8:
+        resized = functional.interpolate(resized, size=(size, size), mode="bilinear", antialias=size < 8)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, (images / 255 - mean) / std, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [5, 13])
-def test_normalized_resizes_to_the_input(size: int) -> None:
-    images = pixels()
-    found = normalized(images, Tinted(), size, torch.contiguous_format)
-    resized = functional.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=size < 8)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (Tinted.mean, Tinted.std))
-    assert found.shape == (20, 3, size, size)
-    torch.testing.assert_close(found, (resized / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+    assert torch.equal(found, (resized - SHIFT) / SCALE)
+    assert torch.equal(images, before)
 
 
 def test_normalized_keeps_a_plain_picture_plain() -> None:
     images = torch.full((1, 3, 8, 8), 51, dtype=torch.uint8)
-    found = normalized(images, Tinted(), 21, torch.contiguous_format)
-    for channel in range(3):
-        expected = (0.2 - Tinted.mean[channel]) / Tinted.std[channel]
-        torch.testing.assert_close(found[0, channel], torch.full((21, 21), expected))
+    found = normalized(images, SHIFT, SCALE, 21, torch.contiguous_format)
+    for channel, value in enumerate([0.5, -51 / 76.5, -102 / 178.5]):
+        torch.testing.assert_close(found[0, channel], torch.full((21, 21), value))
 
 
 def test_normalized_takes_the_memory_format() -> None:
-    found = normalized(pixels(), Tinted(), 8, torch.channels_last)
+    found = normalized(pixels(), SHIFT, SCALE, 8, torch.channels_last)
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(found, normalized(pixels(), Tinted(), 8, torch.contiguous_format))
+    assert torch.equal(found, normalized(pixels(), SHIFT, SCALE, 8, torch.contiguous_format))
 
 
 # The network.
@@ -196,6 +219,20 @@ def test_network_gives_float32_outputs(network: HashNetwork) -> None:
     assert outputs.dtype == torch.float32
     outputs.sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["cnn", "alexnet"])
+def test_backbone_is_given_the_pixels_that_it_wants(name: str) -> None:
+    network, images, given = build({"name": name, "weights": "none", "input_size": 64}, 4, CPU), pixels(2, 64), []
+    # Cloned, since the network's first layers may work in place.
+    network.backbone.register_forward_pre_hook(lambda backbone, inputs: given.append(inputs[0].clone()))
+    network(images)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (network.backbone.mean, network.backbone.std))
+    torch.testing.assert_close(given[0], (images / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_stored_of_a_network_is_its_weights(network: HashNetwork) -> None:
+    assert all(name.startswith(("backbone.", "head.")) for name in network.state_dict())
 
 
 @pytest.mark.parametrize(("name", "size"), [("cnn", 7), ("resnet18", 31)])
@@ -214,6 +251,21 @@ def test_network_comes_back_from_its_weights(network: HashNetwork, tmp_path: Pat
 
 
 # A pass over many images, and codes on disk.
+
+
+def test_a_pass_takes_fewer_images_where_they_are_large(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert encode.batch_size(network) == encode.BATCH["cpu"]
+    monkeypatch.setattr(encode, "PIXELS", 5 * 8 * 8)
+    assert encode.batch_size(network) == 5
+    monkeypatch.setattr(encode, "PIXELS", 1)
+    assert encode.batch_size(network) == 1
+
+
+def test_outputs_are_the_same_of_images_in_memory(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encode.BATCH, "cpu", 6)
+    images, rows = pictures(40), np.arange(39, 0, -3)
+    held = Resident.copy_of(Mapped(images, rows, CPU))
+    assert torch.equal(encode.outputs_of(network, held), encode.outputs(network, images, rows, CPU))
 
 
 def test_outputs_do_not_depend_on_the_batch_size(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,6 +397,19 @@ def test_backbone_refuses_an_empty_file(tmp_path: Path) -> None:
     one_line(error, "backbone.weights", str(file))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("size", [8, 9, 32])
+def test_cnn_pools_as_torch_does(size: int, training: bool, layout: torch.memory_format) -> None:
+    """Bit for bit, in the layout that comes in: the convolutions after it would round otherwise."""
+    cnn = backbones.create("cnn").train(training)
+    (pool,) = (layer for layer in cnn.modules() if isinstance(layer, torch.nn.MaxPool2d))
+    images = torch.randn(5, 64, size, size, generator=seeded()).contiguous(memory_format=layout)
+    found = pool(images)
+    assert torch.equal(found, functional.max_pool2d(images, 2))
+    assert found.is_contiguous(memory_format=layout)
+
+
 def test_cnn_has_no_imagenet_weights() -> None:
     with pytest.raises(UserError) as error:
         backbones.create("cnn", weights="imagenet")
@@ -388,3 +453,59 @@ def test_devices_refuse_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError) as error:
         devices.choose({"device": "cuda", "threads": torch.get_num_threads()})
     one_line(error, "compute.device", "'cuda' is not available", "cpu", "'auto'")
+
+
+# A GPU.
+
+CUDA = torch.device("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("slow", [False, True], ids=["", "GPU behind"])
+def test_batches_are_the_same_on_a_gpu(slow: bool, tmp_path: Path) -> None:
+    """More batches than there is room for at once; behind, the GPU has used none when the last has been asked for."""
+    images, rows = on_disk(tmp_path, 400), np.random.default_rng(0).permutation(400)
+    order = torch.randperm(400, generator=seeded())
+    batches = [order[start : start + 7].to(CUDA) for start in range(0, 400, 7)]
+    mapped, found = Mapped(images, rows, CUDA), []
+    for batch in mapped.batches(batches):
+        if slow:
+            torch.cuda._sleep(20_000_000)  # some 10 ms
+        found.append(batch.clone())
+    resident = Resident.copy_of(mapped)
+    assert torch.equal(resident.images.cpu(), to_device(images[rows], CPU))
+    assert all(map(torch.equal, found, resident.batches(batches)))
+    assert len(found) == len(batches)
+
+
+@pytest.mark.gpu
+def test_a_gpu_computes_in_bfloat16_and_channels_last() -> None:
+    torch.manual_seed(0)
+    network = build({**CNN, "input_size": 32}, 12, CUDA)
+    convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
+    made: list[Tensor] = []
+    convolutions[-1].register_forward_hook(lambda layer, inputs, output: made.append(output))
+    network(pixels(5, 16).to(CUDA))
+    assert made[0].dtype == torch.bfloat16
+    assert made[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.gpu
+def test_outputs_on_a_gpu_are_near_those_of_the_cpu(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encode.BATCH, "cuda", 7)
+    images, rows = pictures(40), np.arange(39, 0, -2)
+    expected = encode.outputs(network, images, rows, CPU)
+    there = network.to(CUDA).to(memory_format=torch.channels_last)
+    found = encode.outputs(there, images, rows, CUDA)
+    assert found.device == CPU and found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+    held = Resident.copy_of(Mapped(images, rows, CUDA))
+    assert torch.equal(encode.outputs_of(there, held).cpu(), found)
+
+
+@pytest.mark.gpu
+def test_a_gpu_fills_no_memory_before_it_is_written() -> None:
+    devices.make_deterministic(0, CUDA)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory

@@ -1,9 +1,11 @@
 """Where tensors live and how precisely they are computed."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 from pipeline.runtime.errors import UserError
 
@@ -42,5 +44,9 @@ def make_deterministic(seed: int, device: torch.device) -> None:
     torch.manual_seed(seed)
     if device.type == "cuda":
         # On the CPU nothing here has a non-deterministic algorithm, and the switch imports torch's compiler (1.8 s).
+        # cuBLAS reads its variable when it is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Nothing here reads memory that wasn't written; the switch would have every new tensor filled first.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False

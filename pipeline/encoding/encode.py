@@ -8,28 +8,40 @@ import torch
 from torch import Tensor
 
 from pipeline.codes import pack, pack_labels, sign
-from pipeline.encoding.images import to_device
+from pipeline.encoding.images import Mapped, Pixels
 from pipeline.encoding.network import HashNetwork
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.outputs import write_json
 
-#: Images a forward pass; larger batches don't fit a CPU's cache, or leave a GPU idle.
-BATCH = {"cpu": 256, "cuda": 2048, "mps": 512}
+#: Images a forward pass, at most; larger batches don't fit a CPU's cache, or leave a GPU idle.
+BATCH = {"cpu": 256, "cuda": 4096, "mps": 512}
+#: Pixels of input a forward pass, at most: 668 images of 224 x 224. VGG's first layer has 64 values for each pixel,
+#: 4 GiB in bfloat16.
+PIXELS = 1 << 25
+
+
+def outputs(network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device) -> Tensor:
+    """Raw head outputs (n, K) float32, on the CPU, of ``images[indices]``, in evaluation mode.
+
+    Images are read while those before them are encoded; nothing is kept.
+    """
+    return outputs_of(network, Mapped(images, indices, device)).cpu()
 
 
 @torch.no_grad()
-def outputs(network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device) -> Tensor:
-    """Raw head outputs (n, K) float32, on the CPU, of ``images[indices]``, in evaluation mode."""
+def outputs_of(network: HashNetwork, images: Pixels) -> Tensor:
+    """The same of images that may be on the device already; the result stays there."""
     was_training = network.training
     network.eval()
-    size = BATCH[device.type]
-    batches = [
-        network(to_device(images[indices[start : start + size]], device)).cpu()
-        for start in range(0, len(indices), size)
-    ]
+    batches = [network(batch) for batch in images.in_order(batch_size(network))]
     network.train(was_training)
     return torch.cat(batches)
+
+
+def batch_size(network: HashNetwork) -> int:
+    """Images a forward pass."""
+    return max(1, min(BATCH[network.shift.device.type], PIXELS // network.input_size**2))
 
 
 def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torch.device, target: Path) -> None:

@@ -2,26 +2,23 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pipeline.backbones import Backbone
+from pipeline.encoding.arrival import Arrival, Images, Rows, arrivals
 
-# Batches that are read before they are needed.
+# Batches that are read before they are needed, each by a thread of its own.
 _AHEAD = 2
-
-
-def to_device(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Images (n, S, S, 3) uint8 as a (n, 3, S, S) uint8 tensor on the device."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).contiguous()
+# Images read at a time on their way to where they are held.
+_AT_ONCE = 1024
 
 
 class Pixels(Protocol):
@@ -29,18 +26,23 @@ class Pixels(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, batches: list[Tensor]) -> Iterator[Tensor]:
+    def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """For each (b,) indices on the device, its images (b, 3, S, S) uint8 on the device."""
         ...
 
+    def in_order(self, size: int) -> Iterator[Tensor]:
+        """All images, (b, 3, S, S) uint8 on the device: ``size`` at a time, the last time maybe fewer."""
+        ...
 
-def pixels(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], device: torch.device) -> Pixels:
+
+def pixels(images: Images, rows: Rows, device: torch.device) -> Pixels:
     """``images[rows]``, held on the device where they fit into half of its free memory, else read as they are used.
 
     Either way gives the same batches.
     """
     size = len(rows) * int(np.prod(images.shape[1:]))
-    return Resident(to_device(images[rows], device)) if size <= _free(device) // 2 else Mapped(images, rows, device)
+    mapped = Mapped(images, rows, device)
+    return Resident.copy_of(mapped) if size <= _free(device) // 2 else mapped
 
 
 def _free(device: torch.device) -> int:
@@ -57,44 +59,71 @@ def _free(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Resident:
-    """All images as one tensor on the device; a batch copies nothing to or from it."""
+    """All images as one tensor (n, 3, S, S) on the device; a batch copies nothing to or from it."""
 
     images: Tensor
+
+    @classmethod
+    def copy_of(cls, source: "Mapped") -> "Resident":
+        """Read a part at a time: nowhere is there a second copy of all images."""
+        height, width, channels = source.images.shape[1:]
+        shape = (len(source), channels, height, width)
+        held = torch.empty(shape, dtype=torch.uint8, device=source.device)
+        for place, part in zip(torch.split(held, _AT_ONCE), source.in_order(_AT_ONCE), strict=True):
+            place.copy_(part)
+        return cls(held)
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self, batches: list[Tensor]) -> Iterator[Tensor]:
+    def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         return (self.images[indices] for indices in batches)
+
+    def in_order(self, size: int) -> Iterator[Tensor]:
+        return iter(torch.split(self.images, size))
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """Images in a memory-mapped file; while a batch is used, a thread reads the next ones."""
+    """Images in a memory-mapped file; while a batch is used, threads read the next ones."""
 
-    images: npt.NDArray[np.uint8]
-    rows: npt.NDArray[np.int64]
+    images: Images
+    rows: Rows
     device: torch.device
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batches(self, batches: list[Tensor]) -> Iterator[Tensor]:
-        ahead: deque[Future[npt.NDArray[np.uint8]]] = deque()
-        with ThreadPoolExecutor(1) as reader:
-            for indices in batches:
-                ahead.append(reader.submit(self._read, self.rows[indices.cpu().numpy()]))
-                if len(ahead) > _AHEAD:
-                    yield to_device(ahead.popleft().result(), self.device)
-            while ahead:
-                yield to_device(ahead.popleft().result(), self.device)
+    def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        if not batches:
+            return iter(())
+        # All at once: asking the device for each batch's own would make every step wait for it.
+        rows = self.rows[torch.cat(list(batches)).cpu().numpy()]
+        ends = np.cumsum([len(batch) for batch in batches])
+        return self._read(np.split(rows, ends[:-1]))
 
-    def _read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        # In the order of the file, then put back: neighbours share pages.
-        order = np.argsort(rows)
-        found = np.empty((len(rows), *self.images.shape[1:]), np.uint8)
-        found[order] = self.images[rows[order]]
-        return found
+    def in_order(self, size: int) -> Iterator[Tensor]:
+        return self._read([self.rows[start : start + size] for start in range(0, len(self), size)])
+
+    def _read(self, parts: Sequence[Rows]) -> Iterator[Tensor]:
+        free = arrivals(min(_AHEAD + 1, len(parts)), self.images, max(map(len, parts), default=0), self.device)
+        under_way: deque[tuple[Arrival, Future[None]]] = deque()
+        with ThreadPoolExecutor(_AHEAD) as readers:
+            for rows in parts:
+                arrival = free.pop()
+                under_way.append((arrival, readers.submit(arrival.read, self.images, rows)))
+                if not free:
+                    free.append(_arrived(under_way))
+                    yield free[0].take()
+            while under_way:
+                yield _arrived(under_way).take()
+
+
+def _arrived(under_way: deque[tuple[Arrival, Future[None]]]) -> Arrival:
+    """The first of those that are under way, when it is there."""
+    arrival, reading = under_way.popleft()
+    reading.result()
+    return arrival
 
 
 @dataclass(frozen=True)
@@ -131,16 +160,21 @@ class Augmentation:
         return padded[batch, channels, rows, columns]
 
 
-def normalized(images: Tensor, backbone: Backbone, input_size: int, layout: torch.memory_format) -> Tensor:
-    """uint8 pixels (b, 3, S, S) as the network's input: resized on the device, scaled, normalized float32."""
+def normalization(backbone: Backbone) -> tuple[Tensor, Tensor]:
+    """What ``normalized`` shifts and scales pixels of 0 to 255 by for a backbone: (3, 1, 1) each."""
+    shift, scale = (torch.tensor([255 * value for value in values]) for values in (backbone.mean, backbone.std))
+    return shift.view(3, 1, 1), scale.view(3, 1, 1)
+
+
+def normalized(images: Tensor, shift: Tensor, scale: Tensor, input_size: int, layout: torch.memory_format) -> Tensor:
+    """uint8 pixels (b, 3, S, S) as the network's input: resized on the device, normalized, float32.
+
+    Args:
+        shift, scale: (3, 1, 1) on the device; the input is (pixel - shift) / scale.
+    """
     pixels = images.to(torch.float32, memory_format=layout)
     if pixels.shape[-1] != input_size:
         pixels = functional.interpolate(
             pixels, size=(input_size, input_size), mode="bilinear", antialias=pixels.shape[-1] > input_size
         )
-    # Python numbers rather than tensors: nothing is copied to the device in a step.
-    channels = [
-        (pixels[:, c] - 255 * mean) / (255 * std)
-        for c, (mean, std) in enumerate(zip(backbone.mean, backbone.std, strict=True))
-    ]
-    return torch.stack(channels, dim=1).contiguous(memory_format=layout)
+    return pixels.sub_(shift).div_(scale)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding.device import autocast, memory_format
-from pipeline.encoding.images import normalized
+from pipeline.encoding.images import normalization, normalized
 from pipeline.runtime.errors import UserError
 
 
@@ -21,6 +21,9 @@ class HashNetwork(nn.Module):
         code_length: K.
         input_size: pixels that images are resized to on the device.
     """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, backbone: backbones.Backbone, code_length: int, input_size: int) -> None:
         super().__init__()
@@ -37,9 +40,13 @@ class HashNetwork(nn.Module):
         nn.init.normal_(self.head.weight, std=backbone.num_features**-0.5)
         nn.init.zeros_(self.head.bias)
         self.input_size = input_size
+        # On the device with the weights, so that a step copies nothing to it; no part of what is stored.
+        shift, scale = normalization(backbone)
+        self.register_buffer("shift", shift, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = normalized(images, self.backbone, self.input_size, memory_format(images.device))
+        pixels = normalized(images, self.shift, self.scale, self.input_size, memory_format(images.device))
         with autocast(images.device):
             outputs: Tensor = self.head(self.backbone(pixels))
         return outputs.float()

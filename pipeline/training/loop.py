@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.encoding.encode import outputs
+from pipeline.encoding.encode import outputs_of
 from pipeline.encoding.images import Augmentation, pixels
 from pipeline.encoding.network import HashNetwork
 from pipeline.methods import Method
@@ -60,13 +60,12 @@ class Trainer:
         self.network, self.method, self.quantizer = network, method, quantizer
         self.settings, self.quantizer_name = settings, quantizer_name
         self.device = network.head.weight.device
-        self.data = data
-        self.indices = split.training_indices(method.trains_on)
-        self.images = pixels(data.images, self.indices, self.device)
-        self.labels = torch.from_numpy(data.labels[self.indices]).to(self.device, torch.float32)
+        indices = split.training_indices(method.trains_on)
+        self.images = pixels(data.images, indices, self.device)
+        self.labels = torch.from_numpy(data.labels[indices]).to(self.device, torch.float32)
         self.augment = Augmentation(**settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.selection = Selection(settings["selection"], data, split)
+        self.selection = Selection(settings["selection"], data, split, self.device)
         self.epoch_size: int = method.epoch_size(len(self.images))
         self.batch_size: int = min(settings["batch_size"], self.epoch_size)
         self.batches = self.epoch_size // self.batch_size
@@ -105,8 +104,7 @@ class Trainer:
 
     def prime(self) -> None:
         """Give the method the whole training set's first outputs; once, before the first epoch."""
-        u = outputs(self.network, self.data.images, self.indices, self.device)
-        self.method.prime(u.to(self.device), self.labels)
+        self.method.prime(outputs_of(self.network, self.images), self.labels)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch, counted from 0; returns its number from 1, learning rate and mean losses.
@@ -125,7 +123,8 @@ class Trainer:
             for name, value in self._step(indices, images).items():
                 sums[name] = sums[name] + value if name in sums else value
         self.method.end_epoch(epoch)
-        means = {name: float(total) / self.batches for name, total in sums.items()}
+        totals = torch.stack(list(sums.values())).tolist()
+        means = {name: total / self.batches for name, total in zip(sums, totals, strict=True)}
         if not math.isfinite(means["loss"]):
             raise UserError(
                 f"training: the loss is {means['loss']} in epoch {epoch + 1}; "

@@ -1,9 +1,13 @@
 """Which epoch's weights are kept."""
 
+from functools import cached_property
+
 import numpy as np
+import torch
 
 from pipeline.codes import sign
-from pipeline.encoding.encode import outputs
+from pipeline.encoding.encode import outputs_of
+from pipeline.encoding.images import Pixels, pixels
 from pipeline.encoding.network import HashNetwork
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Indices, Split
@@ -22,27 +26,37 @@ class Selection:
             implementations do. ``test`` overstates what the method would reach on new images.
     """
 
-    def __init__(self, rule: str, data: Prepared, split: Split) -> None:
+    def __init__(self, rule: str, data: Prepared, split: Split, device: torch.device) -> None:
         self.rule = rule
-        self._data = data
-        self._split = split
+        self._validation = _Ranking(data, split.validation, split.train, device)
+        self._test = _Ranking(data, split.query, split.database, device)
 
     def validation_map(self, network: HashNetwork) -> float:
-        return self._map(network, self._split.validation, self._split.train)
+        return self._validation.mean_average_precision(network)
 
     def score(self, network: HashNetwork, epoch: int, validation_map: float) -> float:
         """What the best epoch has most of."""
         if self.rule == "last":
             return float(epoch)
         if self.rule == "test":
-            return self._map(network, self._split.query, self._split.database)
+            return self._test.mean_average_precision(network)
         return validation_map
 
-    def _map(self, network: HashNetwork, query: Indices, database: Indices) -> float:
-        device = network.head.weight.device
-        both = np.concatenate([query, database])
-        codes = sign(outputs(network, self._data.images, both, device).numpy())
-        labels = self._data.labels[both]
-        cut = len(query)
+
+class _Ranking:
+    """Database images ranked for query images, epoch after epoch; they stay on the device after the first time."""
+
+    def __init__(self, data: Prepared, query: Indices, database: Indices, device: torch.device) -> None:
+        self._data, self._device = data, device
+        self._queries = len(query)
+        self._both = np.concatenate([query, database])
+
+    @cached_property
+    def _images(self) -> Pixels:
+        return pixels(self._data.images, self._both, self._device)
+
+    def mean_average_precision(self, network: HashNetwork) -> float:
+        codes = sign(outputs_of(network, self._images).cpu().numpy())
+        labels, cut = self._data.labels[self._both], self._queries
         result = evaluate(codes[:cut], labels[:cut], codes[cut:], labels[cut:], precision_at=(1,))
         return result.mean_average_precision
