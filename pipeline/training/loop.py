@@ -36,8 +36,8 @@ class Trainer:
     """Trains one network with one method and one quantizer.
 
     Images, labels and the order of batches live on the device as whole tensors (images that don't fit are read
-    from disk as they are used); a step copies nothing to or from it, and losses are read once an epoch. The
-    method says which part of the split it trains on and how many images of it an epoch visits.
+    from disk as they are used); a step copies nothing to or from it but what ``wr`` and ``ot`` pair, and losses are
+    read once an epoch. The method says which part of the split it trains on and how many images of it an epoch visits.
 
     Args:
         settings: params.yaml's ``training`` section.

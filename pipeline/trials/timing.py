@@ -31,6 +31,19 @@ def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared
     Args:
         params: as params.yaml has them; no tuned setting is looked at, since weights don't change the time.
     """
+    rows = by_turns(trainers(params, method, batch_size, data), params["timing"]["epochs"])
+    with (target / "timing.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("quantizer", "epoch", "seconds"))
+        writer.writerows(rows)
+
+
+def trainers(params: dict[str, Any], method: str, batch_size: int, data: Prepared) -> dict[str, Trainer]:
+    """For each quantizer of the ``timing`` section, what is about to begin its first epoch.
+
+    Raises:
+        UserError: the batch size is larger than an epoch.
+    """
     section, seed = params["timing"], params["grid"]["seeds"][0]
     split = protocols.draw(params["split"], data.labels, seed)
     ready = {}
@@ -40,15 +53,13 @@ def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared
         if ready[quantizer].batch_size != batch_size:
             raise too_large(batch_size, ready[quantizer].epoch_size)
         ready[quantizer].prime()
-    rows = [
-        (quantizer, epoch, seconds(one, epoch))
-        for epoch in range(section["epochs"] + 1)
-        for quantizer, one in ready.items()
-    ]
-    with (target / "timing.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("quantizer", "epoch", "seconds"))
-        writer.writerows(row for row in rows if row[1] > 0)
+    return ready
+
+
+def by_turns(ready: dict[str, Trainer], epochs: int) -> list[tuple[str, int, float]]:
+    """(quantizer, epoch from 1, seconds), each quantizer's turn after the other's; one epoch before isn't counted."""
+    rows = [(quantizer, epoch, seconds(one, epoch)) for epoch in range(epochs + 1) for quantizer, one in ready.items()]
+    return [row for row in rows if row[1] > 0]
 
 
 def seconds(one: Trainer, epoch: int) -> float:
