@@ -29,7 +29,6 @@ from torch import Tensor
 
 from pipeline.assignment import best_assignment, optimal_pairing
 from pipeline.encoding.device import choose
-from pipeline.encoding.encode import outputs
 from pipeline.preparation.arrays import Prepared
 from pipeline.quantizers import Quantizer, create, uniform_targets
 from pipeline.training.loop import Trainer
@@ -213,8 +212,10 @@ def step_table(asked: Asked, batches: list[int]) -> None:
 
 def alone(one: Trainer) -> tuple[float, float]:
     """Milliseconds of a batch's pairing, copies included, and of what a GPU could do while the host pairs."""
-    u = outputs(one.network, one.data.images, one.indices[: one.batch_size], one.device).to(one.device)
     indices = torch.arange(one.batch_size, device=one.device)
+    (images,) = one.images.batches([indices])
+    with torch.no_grad():
+        u = one.network(images)
     batch = (u, one.labels[: one.batch_size], indices)
     codes, original = one.method.relax(u), create("original")
     own = partial(losses, one.method, original, "original", batch, one.generator)
