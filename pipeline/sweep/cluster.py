@@ -176,8 +176,10 @@ class Cluster:
         quiet: dict[str, Any] = {"logging_level": "CRITICAL", "log_to_driver": False}
         if address:
             # Where MLflow is, and how to get in, is in this environment alone.
-            mlflow = {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
-            environment = {"working_dir": self.place.root, "excludes": LEFT_OUT, "env_vars": mlflow}
+            given = {
+                key: value for key, value in os.environ.items() if key.startswith(("MLFLOW_", "RAY_EXPERIMENTAL_"))
+            }
+            environment = {"working_dir": self.place.root, "excludes": LEFT_OUT, "env_vars": given}
             ray.init(address=address, runtime_env=environment, **quiet)
         else:
             memory = 128 * 2**20  # for params alone: stages exchange files

@@ -106,9 +106,16 @@ def _choose_device() -> None:
     import torch
 
     if torch.cuda.is_available():
-        ids = ray.get_gpu_ids()
-        torch.cuda.set_device(int(ids[0]) if ids else 0)
+        ids = [str(one) for one in ray.get_gpu_ids()]
+        torch.cuda.set_device(gpu_index(ids, os.environ.get("CUDA_VISIBLE_DEVICES")))
         torch.cuda.reset_peak_memory_stats()
+
+
+def gpu_index(ids: list[str], visible: str | None) -> int:
+    """Which of the GPUs that this process sees is the first that Ray has set aside."""
+    if not ids:
+        return 0
+    return visible.split(",").index(ids[0]) if visible else int(ids[0])
 
 
 def _share() -> float:

@@ -1,6 +1,6 @@
 """DVC's graph, cache and lock files, from inside.
 
-The only module of the sweep that uses what DVC 3.67 doesn't document; tests/sweep/test_workspace.py compares what it
+The only module of the sweep that uses what DVC 3.67 doesn't document; tests/sweep/test_sweep.py compares what it
 leaves with what `dvc repro` leaves, and fails where a new DVC changes that.
 """
 
@@ -14,7 +14,6 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from pipeline.runtime.errors import UserError
 from pipeline.sweep.call import Call
@@ -99,6 +98,10 @@ class Workspace:
             UserError: an output is missing, or a dependency was edited since the sweep began.
         """
         self._memory.forget_sources()
+        for dep in stage.deps:
+            # A folder of several outputs is the one input that a stage may change: it removes what left the grid.
+            if self.repo.index.outs_trie.has_subtrie(dep.fs.parts(dep.fs_path)):
+                self._memory.forget(dep)
         with _in_a_line(stage):
             self._refuse_edits(stage)
             stage.save()
@@ -230,6 +233,9 @@ class _Memory:
     def forget_sources(self) -> None:
         self._sources.clear()
 
+    def forget(self, dep: "Dependency") -> None:
+        self._made.pop(dep.fs_path, None)
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """DVC asks this memory first."""
@@ -254,12 +260,22 @@ class _Memory:
             return known[dep.fs_path]
 
         with (
-            mock.patch.object(param, "load_path", load),
-            mock.patch.object(param, "read_param_file", read_once),
-            mock.patch.object(base.Dependency, "_build", build_once),
-            mock.patch.object(rwlock, "rwlock", lambda *_: nullcontext()),
+            _replaced(param, "load_path", load),
+            _replaced(param, "read_param_file", read_once),
+            _replaced(base.Dependency, "_build", build_once),
+            _replaced(rwlock, "rwlock", lambda *_: nullcontext()),
         ):
             yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from pipeline.sweep.call import Call
 from pipeline.sweep.cluster import Cluster
 from pipeline.sweep.exchange import Place
 from pipeline.sweep.progress import Progress, clock
+from pipeline.sweep.worker import gpu_index
 
 
 def call(stage: str, method: str = "dsdh", seed: int = 0, **rest: object) -> Call:
@@ -87,3 +88,10 @@ def test_cells_share_a_gpu() -> None:
     assert cluster._gpus(call("train"), False) == 0.5
     cluster.params = {"compute": {"device": "cpu", "threads": 1}}
     assert cluster._gpus(call("train"), False) == 0
+
+
+@pytest.mark.parametrize(
+    ("ids", "visible", "index"), [([], None, 0), (["3"], None, 3), (["3"], "2,3", 1), (["GPU-b"], "GPU-a,GPU-b", 1)]
+)
+def test_a_stage_computes_on_the_gpu_that_was_set_aside(ids: list[str], visible: str | None, index: int) -> None:
+    assert gpu_index(ids, visible) == index

@@ -43,6 +43,19 @@ def test_it_leaves_what_dvc_repro_leaves(swept: Swept) -> None:
     assert swept.ran() == []
 
 
+def test_a_smaller_grid(swept: Swept) -> None:
+    """`aggregate` removes the cells that left the grid from the folder that it depends on."""
+    swept.sweep()
+    swept.edit("grid.seeds", [0])
+    swept.order(
+        "aggregate", "tables", "import shutil\nfor one in layout.all_metrics.glob('*-1'):\n    shutil.rmtree(one)"
+    )
+    swept.sweep()
+    assert len(list((swept.results / "metrics").iterdir())) == 4
+    assert "up to date" in swept.run("dvc", "status").stdout
+    assert swept.ran() == []
+
+
 def test_stages_that_are_any_command(quick: "Swept", tmp_path: Path) -> None:
     """The stand-ins of other tests are scripts: the worker runs them as DVC would."""
     project = Swept(quick.folder)
