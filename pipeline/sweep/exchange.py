@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ from pipeline.sweep.workspace import Entry
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+
+#: Bytes of outputs from which a worker hashes them and puts them into the cache itself.
+WORTH_IT = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,20 @@ def give(call: Call, place: Place, *, shared: bool) -> list[Entry]:
     Returns:
         what the driver has to fetch: nothing where the folder is shared.
     """
+    if shared and _size(call.outs) < WORTH_IT:
+        return []  # the driver has hashed so little before it could look the hashes up
     repo = _repo(place, shared)
     made = workspace.keep(repo, call.outs)
     if shared or not place.remote:
         return []
     workspace.push(repo, place.remote, made)
     return made
+
+
+def _size(paths: Iterable[str]) -> int:
+    """Bytes of these files and folders, links not followed."""
+    files = (file for path in paths for file in (Path(path), *Path(path).rglob("*")))
+    return sum(file.lstat().st_size for file in files if file.is_file())
 
 
 #: path -> MD5 of the inputs that are here already

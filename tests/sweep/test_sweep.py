@@ -123,7 +123,12 @@ def _workers(swept: Swept) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             words = process.cmdline()
-            if words and words[0].startswith("ray::") and "Agent" not in words[0] and Path(process.cwd()) == swept.folder:
+            if (
+                words
+                and words[0].startswith("ray::")
+                and "Agent" not in words[0]
+                and Path(process.cwd()) == swept.folder
+            ):
                 found.append(process)
     return found
 
