@@ -10,8 +10,9 @@ from typing import Any
 from pipeline import params as gate
 from pipeline.runtime.entry import complain
 from pipeline.runtime.errors import UserError
-from pipeline.sweep import sweep, workspace
+from pipeline.sweep import sweep
 from pipeline.sweep.cluster import Cluster
+from pipeline.sweep.dvc import workspace
 from pipeline.sweep.progress import Progress
 
 

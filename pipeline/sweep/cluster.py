@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.runtime.errors import UserError
 from pipeline.sweep import worker
 from pipeline.sweep.call import Call
+from pipeline.sweep.dvc.workspace import Entry
 from pipeline.sweep.exchange import Place
 from pipeline.sweep.worker import Outcome
-from pipeline.sweep.workspace import Entry
 
 #: How often Ray runs a stage anew whose worker or host died.
 RETRIES = 3

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import UserError
-from pipeline.sweep import workspace
 from pipeline.sweep.call import Call
-from pipeline.sweep.workspace import Entry
+from pipeline.sweep.dvc import workspace
+from pipeline.sweep.dvc.workspace import Entry
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import UserError
-from pipeline.sweep import workspace as dvc
 from pipeline.sweep.cluster import Cluster, Died
+from pipeline.sweep.dvc import workspace as dvc
+from pipeline.sweep.dvc.workspace import Entry, State, Workspace
 from pipeline.sweep.exchange import Place
 from pipeline.sweep.progress import Progress
-from pipeline.sweep.workspace import Entry, State, Workspace
 
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage

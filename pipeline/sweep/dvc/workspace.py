@@ -1,22 +1,17 @@
-"""DVC's graph, cache and lock files, from inside.
-
-The only module of the sweep that uses what DVC 3.67 doesn't document; tests/sweep/test_sweep.py compares what it
-leaves with what `dvc repro` leaves, and fails where a new DVC changes that.
-"""
+"""The project's stages as DVC sees them: what is out of date, what begins and ends, what goes into the lock files."""
 
 import enum
 import logging
 import os
-import pickle
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import UserError
 from pipeline.sweep.call import Call
+from pipeline.sweep.dvc import writing
+from pipeline.sweep.dvc.memory import Memory
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency
@@ -40,11 +35,12 @@ class Workspace:
     was edited since is refused, because a worker may have imported either version.
     """
 
-    def __init__(self, repo: "Repo", targets: list[str], memory: "_Memory") -> None:
+    def __init__(self, repo: "Repo", targets: list[str], memory: "Memory") -> None:
         from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
         self.repo = repo
         self._memory = memory
+        self._sources: dict[str, bool] = {}
         memory.is_source = self._is_source
         self.root = Path(repo.root_dir)
         self._graph: DiGraph = get_active_graph(repo.index.graph)
@@ -73,7 +69,7 @@ class Workspace:
         """
         from dvc.stage.cache import RunCacheNotFoundError
 
-        self._memory.forget_sources()
+        self._memory.next_stage()
         with _in_a_line(stage):
             if stage.frozen or not stage.cmd:
                 return State.RESTORED if stage.reproduce() else State.CURRENT
@@ -97,7 +93,7 @@ class Workspace:
         Raises:
             UserError: an output is missing, or a dependency was edited since the sweep began.
         """
-        self._memory.forget_sources()
+        self._memory.next_stage()
         for dep in stage.deps:
             # A folder of several outputs is the one input that a stage may change: it removes what left the grid.
             if self.repo.index.outs_trie.has_subtrie(dep.fs.parts(dep.fs_path)):
@@ -109,8 +105,6 @@ class Workspace:
 
     def record(self, done: "Iterable[PipelineStage]") -> None:
         """Write stages to their lock files, each of which appears whole or not at all."""
-        from dvc.dvcfile import Lockfile
-
         place = {stage: position for position, stage in enumerate(self.stages)}
         by_file: dict[str, list[PipelineStage]] = {}
         for stage in sorted(done, key=place.__getitem__):
@@ -118,11 +112,22 @@ class Workspace:
         for path, stages in by_file.items():
             lock = Path(path).with_suffix(".lock")
             aside = lock.with_name("dvc.lock.partial")
-            aside.unlink(missing_ok=True)
-            if lock.exists():
-                shutil.copy(lock, aside)
-            Lockfile(self.repo, str(aside)).dump_stages(stages)
+            aside.write_text(self._locked(lock, stages), encoding="utf-8")
             os.replace(aside, lock)
+            self.repo.scm_context.track_file(os.path.relpath(lock))
+
+    def _locked(self, lock: Path, stages: "list[PipelineStage]") -> str:
+        """A lock file's text with these stages in it."""
+        from dvc.stage.serialize import to_lockfile
+        from dvc.utils.serialize import parse_yaml, parse_yaml_for_update
+
+        before = lock.read_text(encoding="utf-8") if lock.exists() else ""
+        content = parse_yaml(before, str(lock)) or {"schema": "2.0"}
+        if before and writing.dumps(content) != before:
+            content = parse_yaml_for_update(before, str(lock))  # edited by hand: comments and style are kept
+        for stage in stages:
+            content.setdefault("stages", {}).update(to_lockfile(stage))
+        return writing.dumps(content)
 
     def reasons(self, stage: "PipelineStage") -> list[str]:
         """Why a stage is out of date, as far as that can be said before the stages that it depends on are done."""
@@ -162,8 +167,11 @@ class Workspace:
         """Whether no stage makes it, nor anything in it, nor a folder that it is in."""
         if dep.hash_name == "params":
             return False
-        trie, key = self.repo.index.outs_trie, dep.fs.parts(dep.fs_path)
-        return not (trie.has_node(key) or trie.shortest_prefix(key))
+        known = self._sources.get(dep.fs_path)
+        if known is None:
+            trie, key = self.repo.index.outs_trie, dep.fs.parts(dep.fs_path)
+            known = self._sources[dep.fs_path] = not (trie.has_node(key) or trie.shortest_prefix(key))
+        return known
 
     def _refuse_edits(self, stage: "PipelineStage") -> None:
         for dep in stage.deps:
@@ -183,7 +191,7 @@ def opened(targets: list[str]) -> Iterator[Workspace]:
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.CRITICAL)  # what it has to say comes as exceptions, too
-    memory = _Memory()
+    memory = Memory()
     try:
         with memory.in_use(), Repo() as repo:
             try:
@@ -212,70 +220,6 @@ def _dvc_exception() -> type[Exception]:
 
     found: type[Exception] = DvcException
     return found
-
-
-class _Memory:
-    """What DVC works out again and again for a stage, kept while nothing can change it.
-
-    - A stage's params: parsing params.yaml and looking them up takes 20 ms, five times a stage. They are read once, so
-      all stages of a sweep have the params that it began with, whatever is edited meanwhile.
-    - Hashes of dependencies: of what stages made for good, of sources until the next stage asks (``forget_sources``).
-    - The list of paths that are read or written by commands, kept in a file that is rewritten ten times a stage:
-      nobody else may read or write while DVC's lock is held.
-    """
-
-    def __init__(self) -> None:
-        self._params: dict[Any, bytes] = {}
-        self._made: dict[str, Any] = {}
-        self._sources: dict[str, Any] = {}
-        self.is_source: Callable[[Dependency], bool] = lambda dep: True
-
-    def forget_sources(self) -> None:
-        self._sources.clear()
-
-    def forget(self, dep: "Dependency") -> None:
-        self._made.pop(dep.fs_path, None)
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """DVC asks this memory first."""
-        from dvc import rwlock
-        from dvc.dependency import base, param
-
-        read, load, build = param.read_param_file, cache(param.load_path), base.Dependency._build
-
-        def read_once(
-            fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **rest: Any
-        ) -> Any:
-            key = (path, tuple(key_paths or ()), flatten)
-            if key not in self._params:
-                self._params[key] = pickle.dumps(read(fs, path, key_paths, flatten, **rest))
-            # A copy each time: a lock file would refer from one stage's values to another's where they are one object.
-            return pickle.loads(self._params[key])
-
-        def build_once(dep: "Dependency", *arguments: Any, **options: Any) -> Any:
-            known = self._sources if self.is_source(dep) else self._made
-            if dep.fs_path not in known:
-                known[dep.fs_path] = build(dep, *arguments, **options)
-            return known[dep.fs_path]
-
-        with (
-            _replaced(param, "load_path", load),
-            _replaced(param, "read_param_file", read_once),
-            _replaced(base.Dependency, "_build", build_once),
-            _replaced(rwlock, "rwlock", lambda *_: nullcontext()),
-        ):
-            yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:

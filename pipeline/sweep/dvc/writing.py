@@ -1,0 +1,131 @@
+"""The YAML that DVC writes, letter for letter, without the time that its round-trip writer takes.
+
+That writer, which is pure Python, takes 0.14 ms a value: 25 ms for a stage's entry of the run cache and as much for
+its part of the lock file. What makes such an entry long is plain: mappings and lists of words and numbers that fit
+into a line. These are written here; whatever is not plain is still left to DVC's writer.
+"""
+
+import math
+import re
+from functools import lru_cache
+from typing import Any
+
+#: Words that YAML needs no quotes for, whatever its version.
+_WORD = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@+-]*")
+#: Hexadecimal digits, of hashes, that can't be taken for a number.
+_HASH = re.compile(r"[0-9]*[a-df][0-9a-f]*(\.dir)?|[0-9a-f]*\.dir")
+#: Words that YAML 1.1 or 1.2 takes for something else, and what is close enough to have DVC decide.
+_RESERVED = re.compile(r"(?i)true|false|null|yes|no|on|off|y|n|[.].*")
+#: Columns of a line, after which DVC begins a new one.
+_WIDTH = 80
+#: From this length on DVC writes keys otherwise.
+_LONG_KEY = 100
+
+
+class _NotPlain(Exception):
+    """DVC's writer has to write the whole document."""
+
+
+def dumps(data: Any) -> str:
+    """What DVC writes for ``data``, the content of a lock file or of an entry of the run cache."""
+    from dvc.utils.serialize._yaml import dumps_yaml
+
+    try:
+        return _Document().text(data)
+    except _NotPlain:
+        return str(dumps_yaml(data))
+
+
+def dump(path: str, data: Any, fs: Any = None) -> None:
+    """Stands in for DVC's ``dump_yaml`` of local files."""
+    with fs.open(path, "w+", encoding="utf-8") if fs else open(path, "w+", encoding="utf-8") as file:
+        file.write(dumps(data))
+
+
+class _Document:
+    """One document; knows the lists and mappings that it has, since DVC would refer to one that comes again."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def text(self, data: Any) -> str:
+        if type(data).__name__ not in ("dict", "OrderedDict") or not data:
+            raise _NotPlain
+        return "\n".join(self._mapping(data, 0)) + "\n"
+
+    def _mapping(self, data: dict[Any, Any], indent: int) -> list[str]:
+        lines: list[str] = []
+        for key, value in data.items():
+            if type(key) is not str or not _is_word(key) or len(key) > _LONG_KEY:
+                raise _NotPlain
+            name = f"{' ' * indent}{key}:"
+            if self._is_filled(value, dict):
+                lines += [name, *self._mapping(value, indent + 2)]
+            elif self._is_filled(value, list):
+                lines += [name, *self._sequence(value, indent)]
+            else:
+                lines.append(_scalar(f"{name} ", value, indent, key))
+        return lines
+
+    def _sequence(self, data: list[Any], indent: int) -> list[str]:
+        lines: list[str] = []
+        for value in data:
+            dash = f"{' ' * indent}- "
+            if self._is_filled(value, dict):
+                first, *rest = self._mapping(value, indent + 2)
+                lines += [dash + first[indent + 2 :], *rest]
+            elif self._is_filled(value, list):
+                first, *rest = self._sequence(value, indent + 2)
+                lines += [dash + first[indent + 2 :], *rest]
+            else:
+                lines.append(_scalar(dash, value, indent, None))
+        return lines
+
+    def _is_filled(self, value: Any, kind: type[dict[Any, Any]] | type[list[Any]]) -> bool:
+        if not isinstance(value, kind):
+            return False
+        if id(value) in self._seen:
+            raise _NotPlain
+        self._seen.add(id(value))
+        return bool(value)
+
+
+def _scalar(before: str, value: Any, indent: int, key: str | None) -> str:
+    """The line, or lines, of a value that has no parts."""
+    if value is None and key is None:
+        raise _NotPlain  # at the end of a document DVC writes it otherwise
+    text = _plain(value)
+    if text is None or len(before) + len(text) > _WIDTH:
+        return _by_dvc(value, indent, key)
+    return (before + text).rstrip()
+
+
+def _plain(value: Any) -> str | None:
+    """A value as DVC writes it, where that doesn't depend on what is around it."""
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):  # the empty ones; the others are written part by part
+        return "{}" if isinstance(value, dict) else "[]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    if isinstance(value, str):
+        return value if _is_word(value) else None
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _is_word(text: str) -> bool:
+    return bool(_WORD.fullmatch(text) and not _RESERVED.fullmatch(text) or _HASH.fullmatch(text))
+
+
+def _by_dvc(value: Any, indent: int, key: str | None) -> str:
+    """The same by DVC's writer, in a document where it stands as far to the right."""
+    from dvc.utils.serialize._yaml import dumps_yaml
+
+    document: Any = {key: value} if key is not None else [value]
+    for _ in range(indent // 2):
+        document = {"in": document}
+    lines = str(dumps_yaml(document)).splitlines()
+    return "\n".join(lines[indent // 2 :])
