@@ -31,9 +31,10 @@ TREES: Any = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.dictionaries(KEYS, TREES, max_size=5))
 @example({})
+@example({"a": [[""], "two words", {"b": ["", ["a b"]]}]})
 @example({"a": [[], {}, [[1, 2], None]], "b": {"c": {}, "d": [], "e": None}})
 @example({"k" * 76: "word", "l" * 78: {}, "m": "w" * 90, "n": -0.0, "o": float("inf")})
 def test_it_is_what_dvc_writes(data: dict[str, Any]) -> None:

@@ -1,15 +1,18 @@
 """What DVC works out again and again for a stage, kept while nothing can change it."""
 
 import pickle
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.sweep.dvc import writing
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency
+    from dvc.repo import Repo
 
 
 class Memory:
@@ -81,3 +84,18 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, before)
+
+
+@contextmanager
+def links_open(repo: "Repo") -> Iterator[None]:
+    """Keep a second connection to the database of links, which DVC opens and closes for each output.
+
+    SQLite brings all to the disk when the last connection closes: 14 ms a time.
+    """
+    links = getattr(repo.state, "links", None)
+    if links is None:
+        yield
+        return
+    with closing(sqlite3.connect(Path(links.directory) / "cache.db")) as connection:
+        connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone()
+        yield

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import UserError
 from pipeline.sweep.call import Call
 from pipeline.sweep.dvc import writing
-from pipeline.sweep.dvc.memory import Memory
+from pipeline.sweep.dvc.memory import Memory, links_open
 
 if TYPE_CHECKING:
     from dvc.dependency import Dependency
@@ -199,7 +199,7 @@ def opened(targets: list[str]) -> Iterator[Workspace]:
             except LockError:
                 raise UserError("another DVC command or sweep is running in this workspace; wait for it") from None
             try:
-                with repo.scm_context(quiet=True):
+                with links_open(repo), repo.scm_context(quiet=True):
                     yield Workspace(repo, targets, memory)
             finally:
                 repo.lock.unlock()

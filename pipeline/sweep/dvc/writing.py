@@ -125,7 +125,8 @@ def _by_dvc(value: Any, indent: int, key: str | None) -> str:
     from dvc.utils.serialize._yaml import dumps_yaml
 
     document: Any = {key: value} if key is not None else [value]
-    for _ in range(indent // 2):
+    around = indent // 2 + (key is None)  # a list stands below its key, not to the right of it
+    for _ in range(around):
         document = {"in": document}
     lines = str(dumps_yaml(document)).splitlines()
-    return "\n".join(lines[indent // 2 :])
+    return "\n".join(lines[around:])
