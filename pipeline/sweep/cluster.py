@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.runtime.errors import UserError
 from pipeline.sweep import worker
 from pipeline.sweep.call import Call
-from pipeline.sweep.dvc.workspace import Entry
+from pipeline.sweep.dvc.objects import Entry
 from pipeline.sweep.exchange import Place
 from pipeline.sweep.worker import Outcome
 

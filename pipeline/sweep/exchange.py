@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import UserError
 from pipeline.sweep.call import Call
-from pipeline.sweep.dvc import workspace
-from pipeline.sweep.dvc.workspace import Entry
+from pipeline.sweep.dvc import objects
+from pipeline.sweep.dvc.objects import Entry
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -74,7 +74,7 @@ def take(place: Place, inputs: list[Entry], *, shared: bool) -> None:
     if not shared and place.remote:
         with FileLock(".exchange.lock"):  # of this host's workers, which have one copy of the project
             absent = [entry for entry in inputs if _taken.get(entry["path"]) != entry["md5"]]
-            workspace.fetch(_repo(place, shared), place.remote, absent)
+            objects.fetch(_repo(place, shared), place.remote, absent)
             _taken.update({entry["path"]: entry["md5"] for entry in absent})
 
 
@@ -87,10 +87,10 @@ def give(call: Call, place: Place, *, shared: bool) -> list[Entry]:
     if shared and _size(call.outs) < WORTH_IT:
         return []  # the driver has hashed so little before it could look the hashes up
     repo = _repo(place, shared)
-    made = workspace.keep(repo, call.outs)
+    made = objects.keep(repo, call.outs)
     if shared or not place.remote:
         return []
-    workspace.push(repo, place.remote, made)
+    objects.push(repo, place.remote, made)
     return made
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import UserError
 from pipeline.sweep.cluster import Cluster, Died
-from pipeline.sweep.dvc import workspace as dvc
-from pipeline.sweep.dvc.workspace import Entry, State, Workspace
+from pipeline.sweep.dvc import objects
+from pipeline.sweep.dvc.objects import Entry
+from pipeline.sweep.dvc.workspace import State, Workspace
 from pipeline.sweep.exchange import Place
 from pipeline.sweep.progress import Progress
 
@@ -131,11 +132,11 @@ class Sweep:
         remote = self.cluster.place.remote
         if remote is None:
             return [], False
-        inputs = dvc.entries(stage, self.workspace.made(stage))
-        if not all(dvc.in_cache(self.workspace.repo, entry) for entry in inputs):
+        inputs = objects.entries(stage, self.workspace.made(stage))
+        if not all(objects.in_cache(self.workspace.repo, entry) for entry in inputs):
             return [], True
         new = [entry for entry in inputs if entry["md5"] not in self._sent]
-        dvc.push(self.workspace.repo, remote, new)
+        objects.push(self.workspace.repo, remote, new)
         self._sent.update(entry["md5"] for entry in new)
         return inputs, False
 
@@ -153,7 +154,7 @@ class Sweep:
                 return
             if outcome.outs:
                 assert self.cluster.place.remote
-                dvc.fetch(self.workspace.repo, self.cluster.place.remote, list(outcome.outs))
+                objects.fetch(self.workspace.repo, self.cluster.place.remote, list(outcome.outs))
                 self._sent.update(entry["md5"] for entry in outcome.outs)
             self.workspace.finish(stage)
         except (Died, UserError) as error:

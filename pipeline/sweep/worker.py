@@ -21,7 +21,7 @@ from pipeline.runtime import entry
 from pipeline.runtime.errors import UserError
 from pipeline.sweep import exchange
 from pipeline.sweep.call import Call
-from pipeline.sweep.dvc.workspace import Entry
+from pipeline.sweep.dvc.objects import Entry
 from pipeline.sweep.exchange import Place
 
 #: Lines of a failed stage's log that go into the summary.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.runtime.errors import UserError
 from pipeline.sweep.call import Call
 from pipeline.sweep.dvc import writing
+from pipeline.sweep.dvc.errors import dvc_exception, in_a_line
 from pipeline.sweep.dvc.memory import Memory, links_open
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Workspace:
         from dvc.stage.cache import RunCacheNotFoundError
 
         self._memory.next_stage()
-        with _in_a_line(stage):
+        with in_a_line(stage):
             if stage.frozen or not stage.cmd:
                 return State.RESTORED if stage.reproduce() else State.CURRENT
             if not stage.changed():
@@ -98,7 +99,7 @@ class Workspace:
             # A folder of several outputs is the one input that a stage may change: it removes what left the grid.
             if self.repo.index.outs_trie.has_subtrie(dep.fs.parts(dep.fs_path)):
                 self._memory.forget(dep)
-        with _in_a_line(stage):
+        with in_a_line(stage):
             self._refuse_edits(stage)
             stage.save()
             stage.commit()
@@ -148,7 +149,7 @@ class Workspace:
             stage.save_deps()
             known = runs._load(stage)
             return bool(known) and runs._create_stage(known, wdir=stage.wdir).outs_cached()
-        except _dvc_exception():
+        except dvc_exception():
             return False
 
     def call(self, stage: "PipelineStage") -> Call:
@@ -203,23 +204,8 @@ def opened(targets: list[str]) -> Iterator[Workspace]:
                     yield Workspace(repo, targets, memory)
             finally:
                 repo.lock.unlock()
-    except _dvc_exception() as error:
+    except dvc_exception() as error:
         raise UserError(" ".join(str(error).split())) from error
-
-
-@contextmanager
-def _in_a_line(stage: "PipelineStage") -> Iterator[None]:
-    try:
-        yield
-    except (_dvc_exception(), OSError) as error:
-        raise UserError(f"{stage.addressing}: {' '.join(str(error).split())}") from error
-
-
-def _dvc_exception() -> type[Exception]:
-    from dvc.exceptions import DvcException
-
-    found: type[Exception] = DvcException
-    return found
 
 
 def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:
@@ -233,70 +219,3 @@ def _differences(key: str, before: Any, now: Any) -> list[str]:
         names = dict.fromkeys([*before, *now])
         return [line for name in names for line in _differences(f"{key}.{name}", before.get(name), now.get(name))]
     return [] if before == now else [f"{key}: {before} -> {now}"]
-
-
-#: What a lock file says of one dependency or output: its path, MD5, size and number of files.
-Entry = dict[str, Any]
-
-
-def entries(stage: "PipelineStage", wanted: "Iterable[Dependency]") -> list[Entry]:
-    """What the lock file will say of these dependencies, paths from the project's root."""
-    from dvc.stage.serialize import to_single_stage_lockfile
-
-    names = {dep.def_path: os.path.relpath(dep.fs_path, stage.repo.root_dir) for dep in wanted}
-    listed = to_single_stage_lockfile(stage)["deps"] if names else []
-    return [{**entry, "path": names[entry["path"]]} for entry in listed if entry["path"] in names]
-
-
-def in_cache(repo: "Repo", found: Entry) -> bool:
-    """Whether DVC's cache has this as an object; it hasn't where the path is a parent of several outputs."""
-    return bool(repo.cache.local.exists(found["md5"]))
-
-
-def keep(repo: "Repo", paths: Iterable[str]) -> list[Entry]:
-    """Hash outputs and put them into the cache, as a stage's end does; from any process, without DVC's lock.
-
-    Raises:
-        UserError: the stage has not made one of them.
-    """
-    from dvc.stage.serialize import to_single_stage_lockfile
-
-    stage = _outputs(repo, [{"path": path, "hash": "md5"} for path in paths])
-    with _in_a_line(stage):
-        for out in stage.outs:
-            out.save()
-            out.commit()
-    return list(to_single_stage_lockfile(stage).get("outs", []))
-
-
-def push(repo: "Repo", remote: str, given: list[Entry]) -> None:
-    """Copy objects from the cache to a remote, where it lacks them."""
-    _transfer(repo, remote, given, repo.cloud.push)
-
-
-def fetch(repo: "Repo", remote: str, given: list[Entry]) -> None:
-    """Take objects from a remote into the cache, and put them at their paths."""
-    _transfer(repo, remote, given, repo.cloud.pull)
-    for out in _outputs(repo, given).outs:
-        out.checkout(force=True)
-
-
-def _transfer(repo: "Repo", remote: str, given: list[Entry], how: Any) -> None:
-    stage = _outputs(repo, given)
-    with _in_a_line(stage):
-        for out in stage.outs:
-            for objects in out.get_used_objs(remote=remote).values():
-                if failed := how(objects, remote=remote).failed:
-                    raise UserError(f"remote {remote!r}: {len(failed)} objects of {out} couldn't be copied")
-
-
-def _outputs(repo: "Repo", given: list[Entry]) -> "PipelineStage":
-    """A stage that no dvc.yaml has, with these outputs; DVC's run cache restores by the same means."""
-    from dvc.stage import PipelineStage, create_stage
-    from dvc.stage.loader import StageLoader
-
-    paths = [entry["path"] for entry in given]
-    stage = create_stage(PipelineStage, repo=repo, path="dvc.yaml", cmd="none", wdir=None, outs=paths)
-    stage.name = "exchanged"
-    StageLoader.fill_from_lock(stage, {"outs": given})
-    return stage

@@ -1,0 +1,27 @@
+"""What DVC has to say against something, as one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.stage import PipelineStage
+
+
+@contextmanager
+def in_a_line(stage: "PipelineStage") -> Iterator[None]:
+    """What DVC or the file system raises in the block becomes a UserError that names the stage."""
+    try:
+        yield
+    except (dvc_exception(), OSError) as error:
+        raise UserError(f"{stage.addressing}: {' '.join(str(error).split())}") from error
+
+
+def dvc_exception() -> type[Exception]:
+    """The base of DVC's own exceptions, imported when it is asked for."""
+    from dvc.exceptions import DvcException
+
+    found: type[Exception] = DvcException
+    return found
