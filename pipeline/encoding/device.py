@@ -41,13 +41,13 @@ def choose(section: dict[str, Any]) -> Compute:
     """The device and precision of params.yaml's ``compute`` section, and that many CPU threads for this process.
 
     Device ``auto`` is CUDA, then MPS, then the CPU. Precision ``auto`` is bfloat16 on CUDA, float32 elsewhere.
-    float32 is that of the papers' code: TensorFloat-32, which cuDNN would take for convolutions, is off.
+    float32 is full precision: TensorFloat-32, which cuDNN would take for convolutions, is off.
 
     Raises:
         UserError: the device that is asked for isn't there.
     """
     torch.set_num_threads(section["threads"])
-    # Both are settings of the process; bfloat16 leaves no product that they are for.
+    # Settings of the process, so made for every stage. Under bfloat16 nothing but losses is left in float32.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     device, precision = _device(section["device"]), section["precision"]
