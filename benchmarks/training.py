@@ -1,9 +1,10 @@
 """Images a second for training and for encoding: ours, and a plain loop in the style of public repositories.
 
-    python -m benchmarks.training [--quick] [--workers N]
+    python -m benchmarks.training [--quick] [--backbone NAME] [--workers N]
 
 The plain loop opens, decodes and resizes every picture with Pillow each time it is asked for, in a DataLoader's
-workers, computes in float32 and reads the loss of every step. Ours begins with what `prepare` wrote. Both train the
+workers, computes in float32 and reads the loss of every step. Ours begins with what `prepare` wrote, and computes in
+bfloat16 on a GPU; on a CPU in float32, and once more in bfloat16 where the CPU has instructions for it. All train the
 same network (random weights) by dsdh's own losses with Adam, on pictures that are mirrored at random, and take turns
 epoch by epoch, in one process on one device. `prepare` isn't timed: it happens once for all cells
 (benchmarks/preparation.py has its time). Where other work runs beside it, compare processor time, workers' included.
@@ -36,6 +37,7 @@ from torchvision import transforms
 from pipeline import backbones, methods, quantizers
 from pipeline.datasets.shapes import Shapes
 from pipeline.encoding import device as devices
+from pipeline.encoding.device import Compute
 from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import HashNetwork, build
 from pipeline.preparation.arrays import Prepared
@@ -58,6 +60,7 @@ class Case:
     size: int  # pixels of the network's input
     batch: int
     images: int  # of an epoch, and of a pass of encoding
+    rounds: int = ROUNDS
 
 
 #: On a GPU an epoch is long enough for the plain loop's workers to reach their pace.
@@ -68,6 +71,7 @@ CASES = {
         Case("alexnet", 224, 64, 256),
         Case("alexnet", 224, 256, 256),
         Case("vgg11", 224, 64, 64),
+        Case("vgg11", 224, 256, 256, rounds=1),  # a step takes two cores a minute, and 20 GB
     ],
     "cuda": [
         Case("cnn", 32, 64, 20480),
@@ -135,11 +139,12 @@ class Plain:
 class Ours:
     """The project's own training loop and encoding, from the arrays that ``prepare`` writes."""
 
-    def __init__(self, case: Case, data: Prepared, device: torch.device) -> None:
+    def __init__(self, case: Case, data: Prepared, compute: Compute) -> None:
+        device = compute.device
         devices.make_deterministic(0, device)
         everything = np.arange(case.images)
         split = Split(query=everything[:1], database=everything, train=everything, validation=everything[:1])
-        network = build({"name": case.backbone, "weights": "none", "input_size": case.size}, BITS, device)
+        network = build({"name": case.backbone, "weights": "none", "input_size": case.size}, BITS, compute)
         self.data, self.rows, self.device = data, everything, device
         self.trainer = Trainer(
             network,
@@ -209,9 +214,9 @@ class Taken:
     processor: float
 
 
-def by_turns(calls: Sequence[Callable[[], object]], device: torch.device) -> list[Taken]:
+def by_turns(calls: Sequence[Callable[[], object]], device: torch.device, count: int) -> list[Taken]:
     """The medians of each; one round before isn't counted."""
-    rounds = [[seconds(call, device) for call in calls] for _ in range(ROUNDS + 1)][1:]
+    rounds = [[seconds(call, device) for call in calls] for _ in range(count + 1)][1:]
     return [
         Taken(median(one.wall for one in column), median(one.processor for one in column))
         for column in zip(*rounds, strict=True)
@@ -231,16 +236,31 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def against_plain(case: Case, files: list[Path], data: Prepared, device: torch.device, workers: int) -> str:
-    """A row of the first table."""
-    plain, ours = Plain(case, files, data.labels, device, workers), Ours(case, data, device)
+def computed(device: torch.device) -> list[Compute]:
+    """Ours, in each precision that is worth measuring here."""
+    if device.type == "cuda":
+        return [Compute(device, "bfloat16")]
+    return [Compute(device, name) for name in ("float32", *(["bfloat16"] if devices.computes_bfloat16() else []))]
+
+
+def against_plain(case: Case, files: list[Path], data: Prepared, device: torch.device, workers: int) -> Iterator[str]:
+    """Rows of the first table, one a precision of ours."""
+    plain = Plain(case, files, data.labels, device, workers)
+    ours = {compute.precision: Ours(case, data, compute) for compute in computed(device)}
     trained = case.images // case.batch * case.batch
-    cells = []
-    for count, calls in ((trained, [plain.epoch, ours.epoch]), (case.images, [plain.encode, ours.encode])):
-        before, now = by_turns(calls, device)
-        cells += [f"{count / before.wall:,.0f}", f"{count / now.wall:,.0f}"]
-        cells += [f"{before.wall / now.wall:.2f}", f"{before.processor / now.processor:.2f}"]
-    return f"| {case.backbone}, {case.size} pixels, batch {case.batch} | {' | '.join(cells)} |"
+    training = by_turns([plain.epoch, *(one.epoch for one in ours.values())], device, case.rounds)
+    encoding = by_turns([plain.encode, *(one.encode for one in ours.values())], device, case.rounds)
+    for row, precision in enumerate(ours, 1):
+        cells = [named(case), precision]
+        for count, taken in ((trained, training), (case.images, encoding)):
+            before, now = taken[0], taken[row]
+            cells += [f"{count / before.wall:,.0f}", f"{count / now.wall:,.0f}"]
+            cells += [f"{before.wall / now.wall:.2f}", f"{before.processor / now.processor:.2f}"]
+        yield f"| {' | '.join(cells)} |"
+
+
+def named(case: Case) -> str:
+    return f"{case.backbone}, {case.size} pixels, batch {case.batch}"
 
 
 def compiled(network: HashNetwork, sample: Tensor) -> None:
@@ -255,14 +275,15 @@ def graphed(network: HashNetwork, sample: Tensor) -> None:
 
 def with_variants(case: Case, data: Prepared, device: torch.device) -> str:
     """A row of the second table: all by turns; a variant that fails says why and is left out."""
-    calls: list[Callable[[], object]] = [Ours(case, data, device).epoch]
+    compute = Compute(device, "bfloat16")
+    calls: list[Callable[[], object]] = [Ours(case, data, compute).epoch]
     rates: dict[str, str] = {}
     names = ["ours"]
     for variant in (compiled, graphed):
-        ours = Ours(case, data, device)
+        ours = Ours(case, data, compute)
         sample = torch.zeros(case.batch, 3, case.size, case.size, device=device)
         try:
-            variant(ours.network, sample.contiguous(memory_format=devices.memory_format(device)))
+            variant(ours.network, sample.contiguous(memory_format=compute.memory_format))
             ours.epoch()
         except Exception as error:  # whatever the compiler or CUDA has to say
             rates[variant.__name__] = f"failed: {type(error).__name__}"
@@ -271,29 +292,35 @@ def with_variants(case: Case, data: Prepared, device: torch.device) -> str:
         calls.append(ours.epoch)
         names.append(variant.__name__)
     trained = case.images // case.batch * case.batch
-    taken = dict(zip(names, by_turns(calls, device), strict=True))
+    taken = dict(zip(names, by_turns(calls, device, case.rounds), strict=True))
     rates |= {name: f"{trained / one.wall:,.0f}" for name, one in taken.items()}
     numbers = " | ".join(rates[name] for name in ("ours", "compiled", "graphed"))
-    return f"| {case.backbone}, {case.size} pixels, batch {case.batch} | {numbers} |"
+    return f"| {named(case)} | {numbers} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="32 pixels only")
+    parser.add_argument("--backbone", choices=("cnn", "alexnet", "vgg11"), help="only this one")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="of the plain loop")
     asked = parser.parse_args()
-    device = devices.choose({"device": "auto", "threads": os.cpu_count()})
-    cases = [case for case in CASES[device.type] if case.size == 32 or not asked.quick]
+    device = devices.choose({"device": "auto", "precision": "auto", "threads": os.cpu_count()}).device
+    cases = [
+        case
+        for case in CASES[device.type]
+        if (case.size == 32 or not asked.quick) and asked.backbone in (None, case.backbone)
+    ]
     variants = []
     print(
-        "| network | plain, trained/s | ours, trained/s | ratio | of processor time | "
+        "| network | ours in | plain, trained/s | ours, trained/s | ratio | of processor time | "
         "plain, encoded/s | ours, encoded/s | ratio | of processor time |"
     )
-    print("| --- |" + " ---: |" * 8)
+    print("| --- | --- |" + " ---: |" * 8)
     for (size, count), group in groupby(cases, key=lambda case: (case.size, case.images)):
         with made(size, count) as (files, data):
             for case in group:
-                print(against_plain(case, files, data, device, asked.workers), flush=True)
+                for row in against_plain(case, files, data, device, asked.workers):
+                    print(row, flush=True)
                 if device.type == "cuda":
                     variants.append(with_variants(case, data, device))
     if variants:

@@ -13,10 +13,10 @@ from pipeline.runtime.layout import Cell, Layout
 def main(params: dict[str, Any], cell: Cell) -> None:
     layout = Layout(params["study"])
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
-    device = devices.choose(params["compute"])
-    network = load(params["backbone"], cell.bits, device, layout.train(cell) / "weights.safetensors")
+    compute = devices.choose(params["compute"])
+    network = load(params["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
     with layout.whole(layout.codes(cell)) as target:
-        write_codes(network, data, split, device, target)
+        write_codes(network, data, split, compute.device, target)
 
 
 STAGE = cell_stage(main)

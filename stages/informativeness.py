@@ -11,7 +11,7 @@ from pipeline.runtime.layout import Cell, Layout
 
 def main(params: dict[str, Any], cell: Cell, part: str) -> None:
     layout = Layout(params["study"])
-    data, device = arrays.load(layout.data), devices.choose(params["compute"])
+    data, device = arrays.load(layout.data), devices.choose(params["compute"]).device
     with layout.whole(layout.informativeness(cell, part)) as target:
         measure_cell(params["informativeness"], data, layout.codes(cell), part, cell.seed, device, target)
 

@@ -1,5 +1,6 @@
 """Pixels, augmentation, the network, backbones and their weights, and codes on disk."""
 
+import copy
 import re
 import threading
 from pathlib import Path
@@ -29,6 +30,7 @@ from pipeline.runtime.outputs import read_json
 from tests.messages import one_line
 
 CPU = torch.device("cpu")
+FLOAT32, BFLOAT16 = (devices.Compute(CPU, precision) for precision in ("float32", "bfloat16"))
 CNN = {"name": "cnn", "weights": "none", "input_size": 8}
 
 
@@ -47,7 +49,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.fixture
 def network() -> HashNetwork:
     torch.manual_seed(0)
-    return build(CNN, 12, CPU)
+    return build(CNN, 12, FLOAT32)
 
 
 # Pixels.
@@ -223,7 +225,7 @@ def test_network_gives_float32_outputs(network: HashNetwork) -> None:
 
 @pytest.mark.parametrize("name", ["cnn", "alexnet"])
 def test_backbone_is_given_the_pixels_that_it_wants(name: str) -> None:
-    network, images, given = build({"name": name, "weights": "none", "input_size": 64}, 4, CPU), pixels(2, 64), []
+    network, images, given = build({"name": name, "weights": "none", "input_size": 64}, 4, FLOAT32), pixels(2, 64), []
     # Cloned, since the network's first layers may work in place.
     network.backbone.register_forward_pre_hook(lambda backbone, inputs: given.append(inputs[0].clone()))
     network(images)
@@ -238,14 +240,14 @@ def test_what_is_stored_of_a_network_is_its_weights(network: HashNetwork) -> Non
 @pytest.mark.parametrize(("name", "size"), [("cnn", 7), ("resnet18", 31)])
 def test_network_refuses_an_input_that_is_too_small(name: str, size: int) -> None:
     with pytest.raises(UserError) as error:
-        build({"name": name, "weights": "none", "input_size": size}, 12, CPU)
+        build({"name": name, "weights": "none", "input_size": size}, 12, FLOAT32)
     one_line(error, "backbone.input_size", f"at least {size + 1}", name, f"found {size}")
 
 
 def test_network_comes_back_from_its_weights(network: HashNetwork, tmp_path: Path) -> None:
     network(pixels())  # moves the batch normalization's statistics
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    loaded = load({**CNN, "weights": "imagenet"}, 12, CPU, tmp_path / "weights.safetensors")
+    loaded = load({**CNN, "weights": "imagenet"}, 12, FLOAT32, tmp_path / "weights.safetensors")
     assert not loaded.training
     assert torch.equal(loaded(pixels()), network.eval()(pixels()))
 
@@ -438,21 +440,123 @@ def test_imagenet_weights_that_cannot_be_had_are_one_line(
     assert re.search(rf"fetch {name}-\S*[0-9a-f]{{8}}\.pth ", str(error.value))
 
 
-# Devices.
+# Devices and precision.
+
+
+def section(**given: Any) -> dict[str, Any]:
+    return {"device": "cpu", "precision": "auto", "threads": torch.get_num_threads(), **given}
 
 
 def test_devices_choose_what_is_there() -> None:
-    threads = torch.get_num_threads()
-    assert devices.choose({"device": "cpu", "threads": threads}) == CPU
-    auto = devices.choose({"device": "auto", "threads": threads})
-    assert (auto.type == "cuda") == torch.cuda.is_available()
+    assert devices.choose(section()).device == CPU
+    auto = devices.choose(section(device="auto"))
+    assert (auto.device.type == "cuda") == torch.cuda.is_available()
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "found"),
+    [
+        ("cpu", "auto", "float32"),
+        ("mps", "auto", "float32"),
+        ("cuda", "auto", "bfloat16"),
+        *((device, asked, asked) for device in ("cpu", "mps", "cuda") for asked in ("float32", "bfloat16")),
+    ],
+)
+def test_precision_is_what_is_asked_for(device: str, asked: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    chosen = devices.choose(section(device=device, precision=asked))
+    assert (chosen.device.type, chosen.precision) == (device, found)
+    assert chosen.memory_format == (torch.channels_last if found == "bfloat16" else torch.contiguous_format)
+
+
+def test_float32_is_no_tensorfloat32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    devices.choose(section(precision="float32"))
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_devices_refuse_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError) as error:
-        devices.choose({"device": "cuda", "threads": torch.get_num_threads()})
+        devices.choose(section(device="cuda"))
     one_line(error, "compute.device", "'cuda' is not available", "cpu", "'auto'")
+
+
+@pytest.mark.parametrize("compute", [FLOAT32, BFLOAT16], ids=lambda compute: compute.precision)
+@pytest.mark.parametrize("able", [True, False], ids=["able", "unable"])
+def test_a_line_says_that_bfloat16_is_emulated(
+    compute: devices.Compute, able: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, however many networks are made; and they are made."""
+    monkeypatch.setattr(devices, "computes_bfloat16", lambda: able)
+    devices.warn_if_emulated.cache_clear()
+    for _ in range(3):
+        build(CNN, 12, compute)(pixels(2))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (compute is BFLOAT16 and not able)
+    assert all(line.startswith("warning: compute.precision: ") and "emulated" in line for line in lines)
+    devices.warn_if_emulated.cache_clear()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64"])
+@pytest.mark.parametrize("able", [True, False])
+def test_what_tells_that_a_cpu_computes_bfloat16(machine: str, able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(devices.computes_bfloat16(), bool)
+    monkeypatch.setattr(devices.platform, "machine", lambda: machine)
+    for place, name in ((torch.cpu, "_is_avx512_bf16_supported"), (torch.ops.mkldnn, "_is_mkldnn_bf16_supported")):
+        monkeypatch.setattr(place, name, lambda: able)
+    assert devices.computes_bfloat16() is able
+
+
+def seen_by_the_head(compute: devices.Compute, name: str = "cnn") -> tuple[Tensor, Tensor, Tensor]:
+    """What the first and the last layer of a network are given, and its outputs."""
+    torch.manual_seed(0)
+    network = build({"name": name, "weights": "none", "input_size": 64}, 12, compute).eval()
+    given: list[Tensor] = []
+    for layer in (network.backbone, network.head):
+        layer.register_forward_pre_hook(lambda layer, inputs: given.append(inputs[0].clone()))
+    outputs = network(pixels(3, 64))
+    return given[0], given[1], outputs
+
+
+@pytest.mark.parametrize("name", ["cnn", "alexnet"])
+def test_bfloat16_is_what_layers_compute_in(name: str) -> None:
+    images, features, outputs = seen_by_the_head(BFLOAT16, name)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert features.dtype == torch.bfloat16
+    assert outputs.dtype == torch.float32
+    expected = seen_by_the_head(FLOAT32, name)
+    assert torch.equal(images, expected[0])
+    assert expected[1].dtype == torch.float32
+    assert not torch.equal(outputs, expected[2])
+    torch.testing.assert_close(outputs, expected[2], rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_float32_is_the_bare_network_to_the_last_bit(network: HashNetwork, training: bool) -> None:
+    """Outputs and gradients: what was stored before there was a choice can be made again."""
+    twin = copy.deepcopy(network)
+    images = pixels(9)
+    network.train(training)(images).square().sum().backward()
+    twin.train(training).head(twin.backbone((images.float() - twin.shift) / twin.scale)).square().sum().backward()
+    for (name, one), other in zip(network.named_parameters(), twin.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad), name  # type: ignore[arg-type]
+    for (name, one), other in zip(network.named_buffers(), twin.buffers(), strict=True):
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.parametrize("size", [8, 9, 32])
+def test_cnn_means_over_positions_in_every_layout(size: int) -> None:
+    (mean,) = (layer for layer in backbones.create("cnn").modules() if isinstance(layer, torch.nn.AdaptiveAvgPool2d))
+    images = torch.randn(5, 16, size, size, generator=seeded())
+    assert torch.equal(mean(images), functional.adaptive_avg_pool2d(images, 1))
+    turned = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    torch.testing.assert_close(mean(turned), mean(images))
+    mean(turned).square().sum().backward()
+    expected = (2 * images.mean((2, 3), keepdim=True) / size**2).expand_as(images)
+    torch.testing.assert_close(turned.grad, expected)
 
 
 # A GPU.
@@ -481,7 +585,7 @@ def test_batches_are_the_same_on_a_gpu(slow: bool, tmp_path: Path) -> None:
 @pytest.mark.gpu
 def test_a_gpu_computes_in_bfloat16_and_channels_last() -> None:
     torch.manual_seed(0)
-    network = build({**CNN, "input_size": 32}, 12, CUDA)
+    network = build({**CNN, "input_size": 32}, 12, devices.choose(section(device="cuda")))
     convolutions = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
     assert all(layer.weight.is_contiguous(memory_format=torch.channels_last) for layer in convolutions)
     made: list[Tensor] = []
@@ -492,16 +596,33 @@ def test_a_gpu_computes_in_bfloat16_and_channels_last() -> None:
 
 
 @pytest.mark.gpu
-def test_outputs_on_a_gpu_are_near_those_of_the_cpu(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_outputs_on_a_gpu_are_near_those_of_the_cpu(
+    precision: str, network: HashNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(encode.BATCH, "cuda", 7)
     images, rows = pictures(40), np.arange(39, 0, -2)
     expected = encode.outputs(network, images, rows, CPU)
-    there = network.to(CUDA).to(memory_format=torch.channels_last)
+    there = build(CNN, 12, devices.Compute(CUDA, precision))
+    there.load_state_dict(network.state_dict())
     found = encode.outputs(there, images, rows, CUDA)
     assert found.device == CPU and found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+    within = {"bfloat16": 0.05, "float32": 1e-4}[precision]
+    torch.testing.assert_close(found, expected, rtol=within, atol=within)
     held = Resident.copy_of(Mapped(images, rows, CUDA))
     assert torch.equal(encode.outputs_of(there, held).cpu(), found)
+
+
+@pytest.mark.gpu
+def test_float32_on_a_gpu_is_float32() -> None:
+    """Further from a convolution in double precision than float32 comes, TensorFloat-32 would be."""
+    compute = devices.choose(section(device="cuda", precision="float32"))
+    images, weights = torch.randn(8, 64, 16, 16, generator=seeded()), torch.randn(64, 64, 3, 3, generator=seeded())
+    with compute.autocast():
+        found = functional.conv2d(images.to(CUDA), weights.to(CUDA))
+    assert found.dtype == torch.float32
+    expected = functional.conv2d(images.double(), weights.double())
+    torch.testing.assert_close(found.cpu().double(), expected, rtol=0, atol=1e-3)
 
 
 @pytest.mark.gpu

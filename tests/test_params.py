@@ -57,6 +57,9 @@ def test_reading_changes_nothing() -> None:
         ("training.epochs", 0, "training.epochs: expected greater than 0; found 0"),
         ("training.optimizer.learning_rate", -1.0, "learning_rate: expected greater than 0; found -1.0"),
         ("training.selection", "best", "expected one of validation, last, test; found 'best'"),
+        ("compute.precision", "half", "compute.precision: expected one of auto, float32, bfloat16; found 'half'"),
+        ("compute.precision", "float16", "found 'float16' (did you mean 'bfloat16'?)"),
+        ("compute.precision", ..., "compute.precision: missing; expected one of auto, float32, bfloat16"),
         ("training.selection", "valid", "found 'valid' (did you mean 'validation'?)"),
         (
             "training.validate_every",

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from pipeline import methods, protocols, quantizers
 from pipeline.encoding import images as image_module
+from pipeline.encoding.device import Compute
 from pipeline.encoding.images import Augmentation, Resident
 from pipeline.encoding.network import build
 from pipeline.preparation.arrays import Prepared
@@ -205,7 +206,9 @@ def test_a_quantizer_copies_nothing(quantizer: str) -> None:
 
 @pytest.mark.parametrize(("backbone", "size"), [("cnn", 8), ("cnn", 16), ("alexnet", 64)])
 def test_pixels_to_outputs_copies_nothing(backbone: str, size: int) -> None:
-    network = build({"name": backbone, "weights": "none", "input_size": size}, 16, torch.device("cpu"))
+    section = {"name": backbone, "weights": "none", "input_size": size}
+    network = build(section, 16, Compute(torch.device("cpu"), "float32"))
+    network.compute = Compute(torch.device("cuda"), "bfloat16")
     with pretending() as (fake, watch):
         moved(network, fake)
         held = Resident(torch.zeros(20, 3, 12, 12, dtype=torch.uint8, device="cuda"))

@@ -24,7 +24,7 @@ class Cnn(Backbone):
             _MaxPool(2),
             *_block(64, 128),
             *_block(128, 128),
-            nn.AdaptiveAvgPool2d(1),
+            _Mean(1),
             nn.Flatten(),
         )
         if weights == "imagenet":
@@ -47,6 +47,18 @@ class _MaxPool(nn.MaxPool2d):
         given = images.contiguous(memory_format=torch.channels_last) if turned else images
         pooled: torch.Tensor = super().forward(given)
         return pooled.contiguous() if turned else pooled
+
+
+class _Mean(nn.AdaptiveAvgPool2d):
+    """The mean over positions; from channels last on a CPU as a sum, whose gradient comes in every layout.
+
+    That of the mean is contiguous, which the rectifier before it takes twenty times as long over.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.device.type != "cpu" or images.is_contiguous():
+            return super().forward(images)
+        return images.sum((2, 3), keepdim=True) / (images.shape[2] * images.shape[3])
 
 
 def _block(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline import backbones
-from pipeline.encoding.device import autocast, memory_format
+from pipeline.encoding.device import Compute, warn_if_emulated
 from pipeline.encoding.images import normalization, normalized
 from pipeline.runtime.errors import UserError
 
@@ -20,12 +19,13 @@ class HashNetwork(nn.Module):
         backbone: features of an image.
         code_length: K.
         input_size: pixels that images are resized to on the device.
+        compute: where the network is to be, and what its layers compute in.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, backbone: backbones.Backbone, code_length: int, input_size: int) -> None:
+    def __init__(self, backbone: backbones.Backbone, code_length: int, input_size: int, compute: Compute) -> None:
         super().__init__()
         if input_size < backbone.smallest_input:
             raise UserError(
@@ -39,28 +39,35 @@ class HashNetwork(nn.Module):
         # mAP 0.56 on digits).
         nn.init.normal_(self.head.weight, std=backbone.num_features**-0.5)
         nn.init.zeros_(self.head.bias)
-        self.input_size = input_size
+        self.input_size, self.compute = input_size, compute
         # On the device with the weights, so that a step copies nothing to it; no part of what is stored.
         shift, scale = normalization(backbone)
         self.register_buffer("shift", shift, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = normalized(images, self.shift, self.scale, self.input_size, memory_format(images.device))
-        with autocast(images.device):
+        pixels = normalized(images, self.shift, self.scale, self.input_size, self.compute.memory_format)
+        with self.compute.autocast():
             outputs: Tensor = self.head(self.backbone(pixels))
         return outputs.float()
 
 
-def build(section: dict[str, Any], code_length: int, device: torch.device) -> HashNetwork:
-    """The network of params.yaml's ``backbone`` section, on the device in its memory format."""
+def build(section: dict[str, Any], code_length: int, compute: Compute) -> HashNetwork:
+    """The network of params.yaml's ``backbone`` section, on the device in its memory format.
+
+    Says in a line on standard error where the device has to emulate the precision.
+    """
+    warn_if_emulated(compute)
     backbone = backbones.create(section["name"], weights=section["weights"])
-    network = HashNetwork(backbone, code_length, section["input_size"])
-    return network.to(device).to(memory_format=memory_format(device))
+    network = HashNetwork(backbone, code_length, section["input_size"], compute)
+    return network.to(compute.device).to(memory_format=compute.memory_format)
 
 
-def load(section: dict[str, Any], code_length: int, device: torch.device, weights: Path) -> HashNetwork:
-    """A trained network: built without pretrained weights, then filled from a cell's safetensors file."""
-    network = build({**section, "weights": "none"}, code_length, device)
+def load(section: dict[str, Any], code_length: int, compute: Compute, weights: Path) -> HashNetwork:
+    """A trained network: built without pretrained weights, then filled from a cell's safetensors file.
+
+    Weights are stored in float32, whatever they were trained in.
+    """
+    network = build({**section, "weights": "none"}, code_length, compute)
     network.load_state_dict(load_file(weights))
     return network.eval()

@@ -120,6 +120,7 @@ class Grid(Strict):
 
 class Compute(Strict):
     device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "float32", "bfloat16"]
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 

@@ -14,7 +14,18 @@ from pipeline.training.history import read as read_history
 Triple = tuple[str, float, int]
 
 #: What ``metrics.json`` holds beside numbers that MLflow should chart.
-NOT_METRICS = {"method", "quantizer", "bits", "seed", "selection", "device", "torch", "epochs", "parameters"}
+NOT_METRICS = {
+    "method",
+    "quantizer",
+    "bits",
+    "seed",
+    "selection",
+    "device",
+    "precision",
+    "torch",
+    "epochs",
+    "parameters",
+}
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,24 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from pipeline.codes import pack, sign
+from pipeline.encoding import device as devices
 from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import load
 
 
 class Hashing(PythonModel):  # type: ignore[misc]
-    """Codes of images, as the encode stage makes them."""
+    """Codes of images, as the encode stage makes them, in the precision that the network was trained with.
+
+    It runs on CUDA where there is some. A CPU without bfloat16 instructions emulates a network that was trained with
+    it and says so in a line. TensorFloat-32 is switched off in the process that loads the model.
+    """
 
     def load_context(self, context: Any) -> None:
         about = context.model_config
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = load(about["backbone"], about["bits"], self.device, context.artifacts["weights"])
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        section = {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
+        self.compute = devices.choose(section)
+        self.network = load(about["backbone"], about["bits"], self.compute, context.artifacts["weights"])
 
     # Without type hints, which MLflow would take for a schema; it has the model's signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
@@ -32,7 +39,7 @@ class Hashing(PythonModel):  # type: ignore[misc]
         another device, or with another number of threads, an output within rounding of 0 may get the other sign.
         """
         rows = np.arange(len(model_input))
-        return pack(sign(outputs(self.network, model_input, rows, self.device).numpy()))
+        return pack(sign(outputs(self.network, model_input, rows, self.compute.device).numpy()))
 
 
 set_model(Hashing())

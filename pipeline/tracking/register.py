@@ -102,11 +102,12 @@ def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
     from pipeline.preparation import arrays, splits
 
     layout = Layout(params["study"])
-    about: dict[str, Any] = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits}
-    device = devices.choose(params["compute"])
-    network = load(about["backbone"], cell.bits, device, layout.train(cell) / "weights.safetensors")
+    precision = read_json(layout.train(cell) / "training.json")["precision"]
+    about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": precision}
+    compute = devices.choose({**params["compute"], "precision": precision})
+    network = load(about["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
-    return about, images, pack(sign(outputs(network, images, np.arange(2), device).numpy()))
+    return about, images, pack(sign(outputs(network, images, np.arange(2), compute.device).numpy()))
 
 
 def _signature(images: Any, codes: Any) -> Any:

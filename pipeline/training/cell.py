@@ -25,16 +25,16 @@ def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, spl
 
     The seed fixes initial weights, order of batches, augmentation and random targets.
     """
-    device = devices.choose(params["compute"])
-    devices.make_deterministic(seed, device)
-    network = build(params["backbone"], group.bits, device)
+    compute = devices.choose(params["compute"])
+    devices.make_deterministic(seed, compute.device)
+    network = build(params["backbone"], group.bits, compute)
     method = methods.create(
         group.method,
         code_length=group.bits,
         num_classes=data.labels.shape[1],
         num_train=len(split.training_indices(methods.training_part(group.method))),
         **params["methods"][group.method],
-    ).to(device)
+    ).to(compute.device)
     quantizer = quantizers.create(group.quantizer, **params["quantizers"][group.quantizer])
     settings, name = params["training"], group.quantizer
     return Trainer(network, method, quantizer, data, split, settings, quantizer_name=name, seed=seed)
@@ -44,8 +44,8 @@ def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, 
     """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
 
     Nothing that differs between two runs of the same cell (times, host names) goes into the files. The record names
-    what the cell was made of: hashes of params, split and dataset, device and versions. Its code is named by the
-    lock file, and by the git commit of its MLflow run.
+    what the cell was made of: hashes of params, split and dataset, device, precision and versions. Its code is named
+    by the lock file, and by the git commit of its MLflow run.
 
     Args:
         setting: what tuning chose; stands in for values of ``params``.
@@ -63,6 +63,7 @@ def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, 
         **({"setting": spelled(setting)} if setting else {}),
         "parameters": sum(parameter.numel() for parameter in ready.network.parameters()),
         "device": ready.device.type,
+        "precision": ready.network.compute.precision,
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
         "python": platform.python_version(),

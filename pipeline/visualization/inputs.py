@@ -19,14 +19,14 @@ def write(params: dict[str, Any], data: Prepared, split: Split, seed: int, targe
     Source: Figures 1 and 3 of the WR paper, whose features are those of a pretrained AlexNet; here, of the study's
     backbone with the weights that it starts from, which are random ones where ``backbone.weights`` is ``none``.
     """
-    section, device = params["visualize"], devices.choose(params["compute"])
-    devices.make_deterministic(seed, device)
+    section, compute = params["visualize"], devices.choose(params["compute"])
+    devices.make_deterministic(seed, compute.device)
     shown = split.database[tsne.sample(split.database, section["images"], seed)]
-    network = build(params["backbone"], 1, device)
+    network = build(params["backbone"], 1, compute)
     network.head = nn.Identity()  # type: ignore[assignment]
     vectors = {
         "images": tsne.pixels(data, shown),
-        "features": outputs(network, data.images, shown, device).numpy(),
+        "features": outputs(network, data.images, shown, compute.device).numpy(),
     }
     maps = {of: tsne.embed(found, perplexity=section["perplexity"], seed=seed) for of, found in vectors.items()}
     tsne.write(maps, data.labels[shown], target / "tsne.csv")

@@ -4,10 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from pipeline.codes import pack, sign
+from pipeline.encoding.device import Compute
+from pipeline.encoding.encode import outputs
+from pipeline.encoding.network import build
 from tests.conftest import Project
 
 # The finished study is built by one worker.
@@ -51,6 +58,22 @@ def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project
     assert '"uint8", "shape": [-1, 8, 8, 3]' in done.stdout and '"uint8", "shape": [-1, 2]' in done.stdout
     again = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16").stdout
     assert f"version 1 is already the network of {cell}" in again
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the model takes the GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_model_computes_in_the_precision_that_it_was_trained_in(precision: str, tmp_path: Path) -> None:
+    from pipeline.tracking.model import Hashing
+
+    section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), precision)
+    network = build(section, 16, compute)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
+    about = {"backbone": section, "bits": 16, "precision": precision}
+    model, images = Hashing(), np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
+    model.load_context(SimpleNamespace(model_config=about, artifacts={"weights": tmp_path / "weights"}))
+    assert model.network.compute == compute
+    expected = outputs(network, images, np.arange(50), compute.device).numpy()
+    assert np.array_equal(model.predict(None, images), pack(sign(expected)))
 
 
 def test_the_models_requirements_are_pinned(finished: Project, tmp_path: Path) -> None:

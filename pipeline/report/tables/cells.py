@@ -5,7 +5,7 @@ from pipeline.report.source import Source, number
 from pipeline.report.tables.model import NONE, Column, Table, Value, missing
 
 TEXTS = (
-    "method", "quantizer", "selection", "setting", "device", "torch", "numpy", "python",
+    "method", "quantizer", "selection", "setting", "device", "precision", "torch", "numpy", "python",
     "params_hash", "split_hash", "content_hash",
 )  # fmt: skip
 WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
