@@ -81,6 +81,8 @@ class Slurm:
         key.touch(0o600)
         key.write_bytes(os.urandom(128))
         (folder / "slurm.conf").write_text(CONFIGURATION.format(folder=folder, ports=_free_ports(3)))
+        # Else slurmd looks for a mounted /sys/fs/cgroup, though nothing here makes use of it.
+        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (folder / "gres.conf").write_text("NodeName=one,two Name=gpu File=/dev/null,/dev/zero\n")
         self._daemon(
             "munged", "--foreground", f"--socket={folder}/munge.socket", f"--key-file={key}",
