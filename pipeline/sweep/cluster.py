@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.errors import UserError
@@ -22,6 +23,8 @@ AHEAD = 2
 MARGIN = 1.2
 #: At most so many cells share a GPU.
 CROWD = 16
+#: Where Ray keeps what its clusters are entered with; a sweep without a cluster makes it, too.
+TOKEN = Path.home() / ".ray" / "auth_token"
 #: What a host that doesn't share the project's folder needs no copy of.
 LEFT_OUT = [
     "/results", "/.venv", "/.git", "/.dvc/cache", "/.dvc/tmp", "/mlruns", "/mlflow.db", "/data", "/docs", "/tests",
@@ -57,10 +60,10 @@ class Cluster:
     @property
     def resources(self) -> dict[str, float]:
         """CPUs and GPUs of all hosts that are up; asked for again every two seconds, since hosts come and go."""
-        import ray
-
         if not self._started:
             return {"CPU": self._cores()}
+        import ray
+
         asked, found = self._size
         if time.monotonic() - asked > 2:
             found = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -151,9 +154,12 @@ class Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         # A worker goes from one GPU to another, so it has to see all of them (worker.py chooses).
         os.environ.setdefault("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "1")
+        address = os.environ.get("RAY_ADDRESS")
+        if address and TOKEN.exists():
+            # `ray start` asks for the token wherever there is one; Ray gives it in this mode alone.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
-        address = os.environ.get("RAY_ADDRESS")
         if address and self.workers:
             raise UserError(
                 f"workers are for this machine; the cluster at RAY_ADDRESS={address} decides how many it runs"
