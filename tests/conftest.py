@@ -19,7 +19,27 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _keep_groups_together(config, items)
+    _skip_without_cuda(items)
+
+
+def _keep_groups_together(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give tests of an ``xdist_group`` to one worker, which alone builds what they share.
+
+    pytest-xdist 3.8 writes a test's group where pytest 9.2 no longer reads it (pytest-xdist, issue 1386), so without
+    this every worker builds everything.
+    """
+    if not getattr(config.option, "loadgroup", False):  # set by pytest-xdist in its workers
+        return
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(f"@{mark.args[0]}"):
+            item._id = type(item.id).parse(f"{item.nodeid}@{mark.args[0]}")
+            assert item.nodeid.endswith(f"@{mark.args[0]}")
+
+
+def _skip_without_cuda(items: list[pytest.Item]) -> None:
     """Skip what needs a CUDA device where there is none, and say so."""
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if wanting:
