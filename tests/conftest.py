@@ -1,11 +1,14 @@
 """A real project in a temporary folder: the repository's files, a small study, real DVC, real MLflow."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -101,8 +104,13 @@ class Project:
         ]
 
 
-def copy_project(folder: Path) -> Project:
-    folder.mkdir(parents=True, exist_ok=True)
+@cache
+def _copied() -> Path:
+    """The repository's files with git and DVC set up, which takes a second; projects start as copies of it."""
+    made = TemporaryDirectory()
+    atexit.register(made.cleanup)
+    folder = Path(made.name) / "project"
+    folder.mkdir()
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -116,7 +124,12 @@ def copy_project(folder: Path) -> Project:
     project.run("dvc", "init", "-q")
     shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
     project.run("dvc", "config", "core.analytics", "false")
-    return project
+    return folder
+
+
+def copy_project(folder: Path) -> Project:
+    shutil.copytree(_copied(), folder, dirs_exist_ok=True)
+    return Project(folder)
 
 
 SMALL_GRID = {
@@ -215,7 +228,11 @@ elif stage == "report":
 @pytest.fixture
 def quick(tmp_path: Path) -> Project:
     """The small study with stand-ins for the stages: what DVC does, without the time that training takes."""
-    project = copy_project(tmp_path / "quick")
+    return make_quick(tmp_path / "quick")
+
+
+def make_quick(folder: Path) -> Project:
+    project = copy_project(folder)
     make_small(project)
     (project.folder / "standin.py").write_text(STAND_IN)
     for file in project.folder.rglob("dvc.yaml"):
