@@ -154,8 +154,13 @@ def make_small(project: Project) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Project]:
     """The small study, run to its end by a real `dvc repro`. Tests that use it read, or put back what they edit."""
+    if request.config.getoption("loadgroup", False):
+        # Else nobody would notice but by the clock.
+        mark = tmp_path_factory.getbasetemp().parent / "finished-is-made"
+        assert not mark.exists(), "two workers make the finished study: an xdist_group isn't kept together"
+        mark.touch()
     project = copy_project(tmp_path_factory.mktemp("finished"))
     make_small(project)
     project.run("git", "add", "-A")
