@@ -1,11 +1,14 @@
 """A real project in a temporary folder: the repository's files, a small study, real DVC, real MLflow."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,7 +22,27 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _keep_groups_together(config, items)
+    _skip_without_cuda(items)
+
+
+def _keep_groups_together(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give tests of an ``xdist_group`` to one worker, which alone builds what they share.
+
+    pytest-xdist 3.8 writes a test's group where pytest 9.2 no longer reads it (pytest-xdist, issue 1386), so without
+    this every worker builds everything.
+    """
+    if not getattr(config.option, "loadgroup", False):  # set by pytest-xdist in its workers
+        return
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        if mark is not None and not item.nodeid.endswith(f"@{mark.args[0]}"):
+            item._id = type(item.id).parse(f"{item.nodeid}@{mark.args[0]}")
+            assert item.nodeid.endswith(f"@{mark.args[0]}")
+
+
+def _skip_without_cuda(items: list[pytest.Item]) -> None:
     """Skip what needs a CUDA device where there is none, and say so."""
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if wanting:
@@ -81,8 +104,13 @@ class Project:
         ]
 
 
-def copy_project(folder: Path) -> Project:
-    folder.mkdir(parents=True, exist_ok=True)
+@cache
+def _copied() -> Path:
+    """The repository's files with git and DVC set up, which takes a second; projects start as copies of it."""
+    made = TemporaryDirectory()
+    atexit.register(made.cleanup)
+    folder = Path(made.name) / "project"
+    folder.mkdir()
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -96,7 +124,12 @@ def copy_project(folder: Path) -> Project:
     project.run("dvc", "init", "-q")
     shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
     project.run("dvc", "config", "core.analytics", "false")
-    return project
+    return folder
+
+
+def copy_project(folder: Path) -> Project:
+    shutil.copytree(_copied(), folder, dirs_exist_ok=True)
+    return Project(folder)
 
 
 SMALL_GRID = {
@@ -121,8 +154,13 @@ def make_small(project: Project) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Project]:
     """The small study, run to its end by a real `dvc repro`. Tests that use it read, or put back what they edit."""
+    if request.config.getoption("loadgroup", False):
+        # Else nobody would notice but by the clock.
+        mark = tmp_path_factory.getbasetemp().parent / "finished-is-made"
+        assert not mark.exists(), "two workers make the finished study: an xdist_group isn't kept together"
+        mark.touch()
     project = copy_project(tmp_path_factory.mktemp("finished"))
     make_small(project)
     project.run("git", "add", "-A")
@@ -195,7 +233,11 @@ elif stage == "report":
 @pytest.fixture
 def quick(tmp_path: Path) -> Project:
     """The small study with stand-ins for the stages: what DVC does, without the time that training takes."""
-    project = copy_project(tmp_path / "quick")
+    return make_quick(tmp_path / "quick")
+
+
+def make_quick(folder: Path) -> Project:
+    project = copy_project(folder)
     make_small(project)
     (project.folder / "standin.py").write_text(STAND_IN)
     for file in project.folder.rglob("dvc.yaml"):

@@ -302,7 +302,8 @@ def test_an_experiment_with_one_param_changed(finished: Project) -> None:
     finished.run("git", "commit", "-q", "--allow-empty", "-m", "finished")
     before = (finished.folder / "params.yaml").read_text()
     try:
-        finished.run("dvc", "exp", "run", "-n", "heavier", "-S", "quantizers.wr.weight=0.5")
+        cell = f"cells/dsdh/evaluate/dvc.yaml:evaluate@{CELL.name}"
+        finished.run("dvc", "exp", "run", "-n", "heavier", "-S", "quantizers.wr.weight=0.5", cell)
         assert finished.params["quantizers"]["wr"]["weight"] == 0.5
         shown = json.loads(finished.run("dvc", "exp", "show", "--json").stdout)
         assert "heavier" in json.dumps(shown)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from cells.generate import expected
 from pipeline import methods
-from tests.conftest import ROOT, Project
+from tests.conftest import ROOT, Project, make_quick
 
 
 def kinds(stages: list[str]) -> Counter[str]:
@@ -37,8 +38,28 @@ def test_params_name_every_method() -> None:
         assert sorted(yaml.safe_load(file.read_text())["grid"]["methods"]) == methods.names(), file
 
 
-def test_what_reruns_after_each_edit(quick: Project) -> None:
-    assert kinds(quick.repro()) == WHOLE
+@pytest.fixture(scope="module")
+def first_repro(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[str]]:
+    """The quick study after its first `dvc repro`, and the stages that it ran."""
+    project = make_quick(tmp_path_factory.mktemp("quick") / "project")
+    return project, project.repro()
+
+
+@pytest.fixture
+def complete(first_repro: tuple[Project, list[str]], tmp_path: Path) -> Project:
+    """A copy of it to go on from."""
+    shutil.copytree(first_repro[0].folder, tmp_path / "quick", symlinks=True)
+    return Project(tmp_path / "quick")
+
+
+# One worker runs the quick study for the first time.
+after_first_repro = pytest.mark.xdist_group("quick")
+
+
+@after_first_repro
+def test_what_reruns_after_each_edit(complete: Project, first_repro: tuple[Project, list[str]]) -> None:
+    quick = complete
+    assert kinds(first_repro[1]) == WHOLE
     assert quick.repro() == []
 
     quick.edit("quantizers.wr.weight", 0.5)
@@ -100,8 +121,9 @@ def test_what_reruns_after_each_edit(quick: Project) -> None:
     assert quick.repro() == [], "the gate can't change a result"
 
 
-def test_growing_and_shrinking_the_grid(quick: Project) -> None:
-    quick.repro()
+@after_first_repro
+def test_growing_and_shrinking_the_grid(complete: Project) -> None:
+    quick = complete
     quick.edit("grid.seeds", [0, 1, 2])
     assert kinds(quick.repro()) == {
         "split": 1, "tune": 4, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
@@ -112,9 +134,10 @@ def test_growing_and_shrinking_the_grid(quick: Project) -> None:
     assert "up to date" in quick.run("dvc", "status").stdout
 
 
-def test_a_new_method_needs_no_edit_of_the_graph(quick: Project) -> None:
+@after_first_repro
+def test_a_new_method_needs_no_edit_of_the_graph(complete: Project) -> None:
     """Its file, its params section, its line in the grid, and `make cells`."""
-    quick.repro()
+    quick = complete
     (quick.folder / "pipeline/methods/mine.py").write_text("# a new method\n")
     quick.run("python", "-m", "cells.generate")
     for file in (quick.folder / "cells" / "mine").rglob("dvc.yaml"):

@@ -19,6 +19,9 @@ import pytest
 from pipeline import report
 from pipeline.runtime.errors import UserError
 
+# One worker makes the page and its files.
+pytestmark = pytest.mark.xdist_group("report")
+
 Row = dict[str, Any]
 
 QUANTIZERS = ("original", "wr", "swd", "hswd")

@@ -29,6 +29,9 @@ from tests.messages import one_line
 from tests.test_report import Page, browse, build_tables, opened, page, written
 from tests.test_report import chromium as chromium
 
+# One worker makes the page and its files.
+pytestmark = pytest.mark.xdist_group("figures")
+
 GROUPS = ["map", "bits", "weight", "batch-size", "seconds", "overhead", "validation", "precision-recall", "loss",
           "tsne", "gallery"]  # fmt: skip
 

@@ -18,6 +18,9 @@ from pipeline.report.tables.forms.latex import LONG, escape
 from tests.report.making import batched, beside, lose, timed, tuned
 from tests.test_report import build_tables, page, written
 
+# One worker makes the page and its files.
+pytestmark = pytest.mark.xdist_group("files")
+
 NAMES = ("dsdh", "csq")
 #: Whatever LaTeX, Markdown or CSV could take for something else.
 HOSTILE = '[2pt]*a\\b{c}$d$&#%_^~<e>|"f"\'g`--h,\ni\tj ± Δ é 中'

@@ -43,7 +43,7 @@ def read(folder):
 def main(params{given}):
     layout = Layout(params["study"])
     target = {folder}
-    order = Path({orders!r}) / f"{name}-{{target.name}}.py"
+    order = Path("orders") / f"{name}-{{target.name}}.py"
     if order.exists():
         exec(order.read_text())
     text = repr(({content},))
@@ -63,7 +63,7 @@ class Swept(Project):
 
     @property
     def orders(self) -> Path:
-        return self.folder.parent / "orders"
+        return self.folder / "orders"
 
     def order(self, stage: str, name: str, text: str) -> None:
         """Python that one stage runs before its work."""
@@ -82,25 +82,24 @@ class Swept(Project):
         ]
         return {str(file.relative_to(self.folder)): file.read_bytes() for file in found if file.is_file()}
 
-    def twin(self) -> "Swept":
-        """A second workspace with the same history, beside this one."""
-        shutil.copytree(self.folder, self.folder.parent / "twin", symlinks=True)
-        return Swept(self.folder.parent / "twin")
+    def copy(self, folder: Path) -> "Swept":
+        """A second workspace with the same history."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Swept(folder)
 
     def ran(self) -> list[str]:
         """`dvc repro`; the stages that ran."""
         return re.findall(r"Running stage '(?:.*:)?(.*)'", self.run("dvc", "repro").stdout)
 
 
-@pytest.fixture
-def swept(tmp_path: Path) -> Swept:
-    """Two methods with two quantizers, two seeds: eight cells, 38 stages."""
-    base = copy_project(tmp_path / "project")
-    project = Swept(base.folder)
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Two methods with two quantizers, two seeds: eight cells, 38 stages. Tests take copies."""
+    project = Swept(copy_project(tmp_path_factory.mktemp("swept") / "project").folder)
     for name, (declared, given, folder, content) in STAGES.items():
         text = STAND_IN.format(
             kind=declared.split("(")[0], given=given, folder=folder, content=content, declared=declared, name=name,
-            file=FILES.get(name, "out.txt"), orders=str(project.orders),
+            file=FILES.get(name, "out.txt"),
         )  # fmt: skip
         (project.folder / "stages" / f"{name}.py").write_text(text)
     content = project.params
@@ -115,3 +114,23 @@ def swept(tmp_path: Path) -> Swept:
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "start")
     return project
+
+
+@pytest.fixture
+def swept(committed: Swept, tmp_path: Path) -> Swept:
+    """Where nothing has been run."""
+    return committed.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def by_dvc(committed: Swept) -> Swept:
+    """What `dvc repro` leaves. Tests that go on from there take a copy; they are of the group "reproduced"."""
+    project = committed.copy(committed.folder.parent / "reproduced")
+    project.run("dvc", "repro")
+    return project
+
+
+@pytest.fixture
+def reproduced(by_dvc: Swept, tmp_path: Path) -> Swept:
+    """Where all has been run by `dvc repro`."""
+    return by_dvc.copy(tmp_path / "reproduced")

@@ -17,11 +17,15 @@ from tests.sweep.conftest import Swept
 WR = "quantizers.wr.weight"
 
 
-def test_it_leaves_what_dvc_repro_leaves(swept: Swept) -> None:
+# One worker makes what `dvc repro` leaves.
+after_dvc_repro = pytest.mark.xdist_group("reproduced")
+
+
+@after_dvc_repro
+def test_it_leaves_what_dvc_repro_leaves(swept: Swept, reproduced: Swept) -> None:
     """Fails where another DVC keeps its books otherwise: outputs, locks, cache and run cache are compared."""
-    twin = swept.twin()
+    twin = reproduced
     assert "38 stages run" in swept.sweep().stdout
-    twin.run("dvc", "repro")
     assert swept.left() == twin.left()
     assert "up to date" in swept.run("dvc", "status").stdout
     assert swept.ran() == []
@@ -43,9 +47,10 @@ def test_it_leaves_what_dvc_repro_leaves(swept: Swept) -> None:
     assert swept.ran() == []
 
 
-def test_a_smaller_grid(swept: Swept) -> None:
+@after_dvc_repro
+def test_a_smaller_grid(reproduced: Swept) -> None:
     """`aggregate` removes the cells that left the grid from the folder that it depends on."""
-    swept.sweep()
+    swept = reproduced
     swept.edit("grid.seeds", [0])
     swept.order(
         "aggregate", "tables", "import shutil\nfor one in layout.all_metrics.glob('*-1'):\n    shutil.rmtree(one)"
@@ -65,34 +70,30 @@ def test_stages_that_are_any_command(quick: "Swept", tmp_path: Path) -> None:
 
 
 def test_a_cell_that_fails_stops_no_other(swept: Swept) -> None:
+    """By an error that is the user's, by any other, and by its worker's death; a worker that dies once is replaced."""
     swept.order("train", "csq-wr-16-0", 'print("before it", file=sys.stderr)\nraise UserError("no luck")')
     swept.order("encode", "dsdh-wr-16-1", "1 / 0")
+    once = "import os\nmark = Path({!r})\nif not mark.exists():\n    mark.touch()\n    os.kill(os.getpid(), 9)\n"
+    swept.order("train", "csq-original-16-1", once.format(str(swept.folder.parent / "mark")))
+    swept.order("train", "dsdh-original-16-0", "import os\nos.kill(os.getpid(), 9)")
     done = swept.sweep(check=False)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[-1] == "31 stages run; 2 failed; 5 not run because of them"
+    assert lines[-1] == "28 stages run; 3 failed; 7 not run because of them"
     at = lines.index(next(line for line in lines if "train@csq-wr-16-0 failed" in line))
     assert lines[at + 1 : at + 3] == ["    before it", "    error: no luck"]
     log = Path(lines[at].split("log: ")[1])
     assert log.read_text() == "before it\nerror: no luck\n"
     assert any("ZeroDivisionError: division by zero" in line for line in lines)
+    assert "train@dsdh-original-16-0 failed\n    its worker died 4 times" in done.stdout
+    assert (swept.folder.parent / "mark").exists() and (swept.results / "metrics" / "csq-original-16-1").exists()
     assert (swept.results / "failed" / "csq-wr-16-0.txt").read_text() == "train: no luck\n"
-    assert "0 running" not in done.stderr and "2 cells failed" in done.stderr
+    assert "0 running" not in done.stderr and "3 cells failed" in done.stderr
 
     for order in swept.orders.iterdir():
         order.unlink()
-    assert swept.sweep().stdout == "7 stages run; 31 up to date\n"
+    assert swept.sweep().stdout == "10 stages run; 28 up to date\n"
     assert swept.ran() == []
-
-
-def test_a_worker_that_dies_is_replaced(swept: Swept) -> None:
-    once = "import os\nmark = Path({!r})\nif not mark.exists():\n    mark.touch()\n    os.kill(os.getpid(), 9)\n"
-    swept.order("train", "csq-wr-16-0", once.format(str(swept.folder.parent / "mark")))
-    swept.order("train", "dsdh-wr-16-1", "import os\nos.kill(os.getpid(), 9)")
-    done = swept.sweep(check=False)
-    assert done.returncode == 1
-    assert "33 stages run; 1 failed; 4 not run because of them" in done.stdout
-    assert "train@dsdh-wr-16-1 failed\n    its worker died 4 times" in done.stdout
 
 
 def _until(condition: object, seconds: float = 60) -> None:
@@ -135,7 +136,11 @@ def _workers(swept: Swept) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_is_gone_on_with(how: signal.Signals, swept: Swept) -> None:
+    """And before it is interrupted, no other one begins."""
     process = _begun(swept)
+    meanwhile = swept.sweep(check=False)
+    assert (meanwhile.returncode, meanwhile.stdout) == (1, "")
+    assert meanwhile.stderr == "error: another DVC command or sweep is running in this workspace; wait for it\n"
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -186,17 +191,6 @@ def test_params_that_are_edited_meanwhile_count_for_the_next(swept: Swept) -> No
     assert lock["stages"]["train@csq-wr-16-0"]["params"]["params.yaml"]["quantizers.wr"]["weight"] == 0.1
     assert "'weight': 0.1" in (swept.results / "train/csq-wr-16-0/out.txt").read_text()
     assert "modified" in swept.run("dvc", "status").stdout
-
-
-def test_one_at_a_time(swept: Swept) -> None:
-    process = _begun(swept)
-    try:
-        done = swept.sweep(check=False)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "error: another DVC command or sweep is running in this workspace; wait for it\n"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize(

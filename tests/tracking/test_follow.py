@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline.runtime.layout import Cell, Layout
@@ -22,19 +23,34 @@ pytestmark = pytest.mark.xdist_group("mlflow")
 
 CELL = Cell("dsdh", "wr", 16, 0)
 ARGUMENTS = ["--method", "dsdh", "--quantizer", "wr", "--bits", "16", "--seed", "0"]
-#: The train stage, followed from its first second.
-STAGE = (
-    "import runpy; from pipeline.training import live; live.DELAY = 0.0; "
-    "runpy.run_module('stages.train', run_name='__main__')"
-)
+EPOCHS = 250
+#: The train stage, followed from its first second, which waits in the middle until the test lets it go on.
+STAGE = f"""
+import runpy, time
+from pathlib import Path
+from pipeline.training import history, live
+
+live.DELAY = 0.0
+add = history.History.add
+
+def add_and_wait(self, row):
+    add(self, row)
+    while row["epoch"] == {EPOCHS // 2} and not Path("go-on").exists():
+        time.sleep(0.05)
+
+history.History.add = add_and_wait
+runpy.run_module("stages.train", run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A cell's data and split, and a training that takes half a minute."""
+    """A cell's data and split, and a training of many short epochs."""
     made = copy_project(tmp_path_factory.mktemp("follow") / "project")
     make_small(made)
-    made.edit("training.epochs", 250)
+    made.edit("training.epochs", EPOCHS)
+    made.edit("training.validate_every", 10)
+    made.edit("split.per_class.train", 10)
     made.edit("grid.methods", {**dict.fromkeys(made.params["grid"]["methods"], []), "dsdh": ["wr"]})
     made.edit("grid.seeds", [0])
     made.run("dvc", "repro", "split@0", "code-train", "cells/dsdh/tune/dvc.yaml:tune@dsdh-wr-16")
@@ -77,11 +93,23 @@ def wait_for_epochs(process: "subprocess.Popen[str]", uri: str, study: str) -> A
                 return run
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
-def finished(process: "subprocess.Popen[str]") -> list[str]:
-    """What a training that ended well had to say, progress bars aside."""
+def wait_for_followers_end(process: "subprocess.Popen[str]") -> None:
+    """Until the process that follows has ended, which the stage takes notice of after training."""
+    deadline = time.monotonic() + 180
+    while True:
+        followers = psutil.Process(process.pid).children()
+        if followers and all(one.status() == psutil.STATUS_ZOMBIE for one in followers):
+            return
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def finished(project: Project, process: "subprocess.Popen[str]") -> list[str]:
+    """What a training that is let go on, and ends well, has to say, progress bars aside."""
+    (project.folder / "go-on").touch()
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     return [line for line in re.split(r"[\r\n]+", said) if line and "epochs" not in line]
@@ -110,7 +138,7 @@ def test_epochs_appear_while_a_cell_trains_and_are_all_there_at_the_end(
     process = train(project, server)
     run = wait_for_epochs(process, server, experiment)
     assert run.info.status == "RUNNING"
-    assert finished(process) == []
+    assert finished(project, process) == []
     run = whole_history(project, server, experiment)
     assert (run.info.status, run.data.tags["status"]) == ("FINISHED", "current")
 
@@ -131,18 +159,20 @@ def test_an_interrupted_training_is_a_failed_run(project: Project, server: str, 
 
 
 def test_nothing_behind_the_address(project: Project, experiment: str) -> None:
-    one_warning(finished(train(project, f"http://127.0.0.1:{free_port()}")))
+    process = train(project, f"http://127.0.0.1:{free_port()}")
+    wait_for_followers_end(process)
+    one_warning(finished(project, process))
 
 
 def test_a_server_that_takes_five_seconds_to_answer(project: Project, server: str, experiment: str) -> None:
     history = Layout(experiment, project.folder).train(CELL) / "history.csv"
     with slow_proxy(server, 5.0) as address:
         process = train(project, address)
-        lines = finished(process)
+        wait_for_epochs(process, server, experiment)
+        lines = finished(project, process)
         waited = time.time() - history.stat().st_mtime
     assert waited < 14, "the stage ends 10 seconds after training at the latest"
-    if lines:  # else training was over before the server had given the run its id
-        one_warning(lines)
+    one_warning(lines)
     evaluated(project)
     project.run("python", "-m", "pipeline.tracking", MLFLOW_TRACKING_URI=server)
     assert whole_history(project, server, experiment).data.metrics["map"] > 0
@@ -154,7 +184,7 @@ def test_a_server_killed_midway_gets_everything_later(project: Project, tmp_path
         process = train(project, address)
         wait_for_epochs(process, address, experiment)
         stop(server_process)
-        one_warning(finished(process))
+        one_warning(finished(project, process))
     evaluated(project)
     with mlflow_server(tmp_path, backend, port) as (address, _):
         project.run("python", "-m", "pipeline.tracking", MLFLOW_TRACKING_URI=address)
@@ -176,3 +206,4 @@ def cleared(project: Project, experiment: str) -> Iterator[None]:
     for folder in (layout.train(CELL), layout.codes(CELL), layout.metrics(CELL)):
         if folder.exists():
             subprocess.run(["rm", "-r", folder], check=True)
+    (project.folder / "go-on").unlink(missing_ok=True)
