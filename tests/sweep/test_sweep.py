@@ -49,14 +49,20 @@ def test_it_leaves_what_dvc_repro_leaves(swept: Swept, reproduced: Swept) -> Non
 
 @after_dvc_repro
 def test_a_smaller_grid(reproduced: Swept) -> None:
-    """`aggregate` removes the cells that left the grid from the folder that it depends on."""
+    """`aggregate` removes the cells that left the grid from the folder that it depends on.
+
+    And what somebody wrote into a lock file stays there.
+    """
     swept = reproduced
+    edited = swept.folder / "cells/csq/tune/dvc.lock"
+    edited.write_text(edited.read_text().replace("stages:\n", "stages:  # of csq\n"))
     swept.edit("grid.seeds", [0])
     swept.order(
         "aggregate", "tables", "import shutil\nfor one in layout.all_metrics.glob('*-1'):\n    shutil.rmtree(one)"
     )
     swept.sweep()
     assert len(list((swept.results / "metrics").iterdir())) == 4
+    assert "stages:  # of csq\n" in edited.read_text()
     assert "up to date" in swept.run("dvc", "status").stdout
     assert swept.ran() == []
 
