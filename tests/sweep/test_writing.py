@@ -33,6 +33,7 @@ TREES: Any = st.recursive(
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.dictionaries(KEYS, TREES, max_size=5))
+@example({"a": "0b1", "0b1": ["0o7", "0x1f", "1f", "f1", "1_0", "1e5", "1e5.dir", "=", "<<", "~", ".5", "+1", "-"]})
 @example({})
 @example({"a": [[""], "two words", {"b": ["", ["a b"]]}]})
 @example({"a": [[], {}, [[1, 2], None]], "b": {"c": {}, "d": [], "e": None}})

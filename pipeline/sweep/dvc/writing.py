@@ -13,7 +13,7 @@ from typing import Any
 #: Words that YAML needs no quotes for, whatever its version.
 _WORD = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@+-]*")
 #: Hexadecimal digits, of hashes, that can't be taken for a number.
-_HASH = re.compile(r"[0-9]*[a-df][0-9a-f]*(\.dir)?|[0-9a-f]*\.dir")
+_HASH = re.compile(r"(?!0b)[0-9]*[a-df][0-9a-f]*(\.dir)?|[0-9a-f]*\.dir")
 #: Words that YAML 1.1 or 1.2 takes for something else, and what is close enough to have DVC decide.
 _RESERVED = re.compile(r"(?i)true|false|null|yes|no|on|off|y|n|[.].*")
 #: Columns of a line, after which DVC begins a new one.
