@@ -21,9 +21,10 @@ class Memory:
     - A stage's params: parsing params.yaml and looking them up takes 20 ms, five times a stage. They are read once, so
       all stages of a sweep have the params that it began with, whatever is edited meanwhile.
     - Hashes of dependencies: of what stages made for good, of sources until the next stage asks (``next_stage``).
-    - Folders' listings, which DVC leaves in memory and looks through one by one for each new one.
     - The list of paths that are read or written by commands, kept in a file that is rewritten ten times a stage:
       nobody else may read or write while DVC's lock is held.
+
+    What DVC keeps itself for no use is forgotten: listings of folders, all of which it looks through for each new one.
     """
 
     def __init__(self) -> None:

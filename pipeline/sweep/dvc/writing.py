@@ -7,6 +7,7 @@ into a line. These are written here; whatever is not plain is still left to DVC'
 
 import math
 import re
+from collections import OrderedDict
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,8 @@ _RESERVED = re.compile(r"(?i)true|false|null|yes|no|on|off|y|n|[.].*")
 _WIDTH = 80
 #: From this length on DVC writes keys otherwise.
 _LONG_KEY = 100
+#: Not those made from these: what was read from an edited file knows its comments and style.
+_MAPPINGS, _LISTS, _SCALARS = (dict, OrderedDict), (list,), (str, bool, int, float, type(None))
 
 
 class _NotPlain(Exception):
@@ -49,7 +52,7 @@ class _Document:
         self._seen: set[int] = set()
 
     def text(self, data: Any) -> str:
-        if type(data).__name__ not in ("dict", "OrderedDict") or not data:
+        if not self._is_filled(data, _MAPPINGS):
             raise _NotPlain
         return "\n".join(self._mapping(data, 0)) + "\n"
 
@@ -59,9 +62,9 @@ class _Document:
             if type(key) is not str or not _is_word(key) or len(key) > _LONG_KEY:
                 raise _NotPlain
             name = f"{' ' * indent}{key}:"
-            if self._is_filled(value, dict):
+            if self._is_filled(value, _MAPPINGS):
                 lines += [name, *self._mapping(value, indent + 2)]
-            elif self._is_filled(value, list):
+            elif self._is_filled(value, _LISTS):
                 lines += [name, *self._sequence(value, indent)]
             else:
                 lines.append(_scalar(f"{name} ", value, indent, key))
@@ -71,18 +74,18 @@ class _Document:
         lines: list[str] = []
         for value in data:
             dash = f"{' ' * indent}- "
-            if self._is_filled(value, dict):
+            if self._is_filled(value, _MAPPINGS):
                 first, *rest = self._mapping(value, indent + 2)
                 lines += [dash + first[indent + 2 :], *rest]
-            elif self._is_filled(value, list):
+            elif self._is_filled(value, _LISTS):
                 first, *rest = self._sequence(value, indent + 2)
                 lines += [dash + first[indent + 2 :], *rest]
             else:
                 lines.append(_scalar(dash, value, indent, None))
         return lines
 
-    def _is_filled(self, value: Any, kind: type[dict[Any, Any]] | type[list[Any]]) -> bool:
-        if not isinstance(value, kind):
+    def _is_filled(self, value: Any, kinds: tuple[type, ...]) -> bool:
+        if type(value) not in kinds:
             return False
         if id(value) in self._seen:
             raise _NotPlain
@@ -92,6 +95,8 @@ class _Document:
 
 def _scalar(before: str, value: Any, indent: int, key: str | None) -> str:
     """The line, or lines, of a value that has no parts."""
+    if type(value) not in (*_MAPPINGS, *_LISTS, *_SCALARS):
+        raise _NotPlain
     if value is None and key is None:
         raise _NotPlain  # at the end of a document DVC writes it otherwise
     text = _plain(value)
@@ -104,15 +109,13 @@ def _plain(value: Any) -> str | None:
     """A value as DVC writes it, where that doesn't depend on what is around it."""
     if value is None:
         return ""
-    if isinstance(value, (dict, list)):  # the empty ones; the others are written part by part
-        return "{}" if isinstance(value, dict) else "[]"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return repr(value)
     if isinstance(value, str):
         return value if _is_word(value) else None
-    return None
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else None
+    return repr(value) if isinstance(value, (int, list)) else "{}"  # lists and mappings are empty here
 
 
 @lru_cache(maxsize=4096)
@@ -128,5 +131,5 @@ def _by_dvc(value: Any, indent: int, key: str | None) -> str:
     around = indent // 2 + (key is None)  # a list stands below its key, not to the right of it
     for _ in range(around):
         document = {"in": document}
-    lines = str(dumps_yaml(document)).splitlines()
+    lines = str(dumps_yaml(document)).removesuffix("\n").split("\n")
     return "\n".join(lines[around:])
