@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline import datasets, protocols
 from pipeline.datasets import Dataset
+from pipeline.encoding.device import Compute
 from pipeline.encoding.encode import write_codes
 from pipeline.encoding.network import load
 from pipeline.evaluation import evaluate_cell
@@ -98,9 +99,9 @@ def _goes_through_the_chain(data: arrays.Prepared, folder: Path) -> None:
     splits.write(drawn, split, protocol="counts", seed=0, manifest=data.manifest)
     drawn = splits.load(split)
     train(params, {}, cell, data, drawn, trained)
-    device = torch.device("cpu")
-    network = load(params["backbone"], cell.bits, device, trained / "weights.safetensors")
-    write_codes(network, data, drawn, device, codes)
+    compute = Compute(torch.device("cpu"), "float32")
+    network = load(params["backbone"], cell.bits, compute, trained / "weights.safetensors")
+    write_codes(network, data, drawn, compute.device, codes)
     evaluate_cell(params["evaluation"], cell, trained, codes, measured)
     assert 0 <= read_json(measured / "metrics.json")["map"] <= 1
 

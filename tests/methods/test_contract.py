@@ -295,9 +295,9 @@ def test_the_loop_visits_the_methods_part_of_the_split(
     indices = split.training_indices(part)
     # Where an epoch doesn't visit them all: as many as the others have.
     sampled = {"sample": 100} if "sample" in own_hyperparameters(name) else {}
-    device = torch.device("cpu")
-    devices.make_deterministic(0, device)
-    network = build({"name": "cnn", "weights": "none", "input_size": 8}, 16, device)
+    compute = devices.Compute(torch.device("cpu"), "float32")
+    devices.make_deterministic(0, compute.device)
+    network = build({"name": "cnn", "weights": "none", "input_size": 8}, 16, compute)
     method = methods.create(name, code_length=16, num_classes=10, num_train=len(indices), **sampled)
     visited: list[Tensor] = []
     original = method.similarity_loss
