@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ import yaml
 # One thread a worker: torch's threads of several workers on the same cores would wait for each other. What
 # torch is given later (compute.threads) still counts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests interrupt what they start, which would ignore that where the suite itself runs in the background of a script.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")

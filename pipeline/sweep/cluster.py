@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.errors import UserError
@@ -23,8 +22,6 @@ AHEAD = 2
 MARGIN = 1.2
 #: At most so many cells share a GPU.
 CROWD = 16
-#: Where Ray keeps what its clusters are entered with; a sweep without a cluster makes it, too.
-TOKEN = Path.home() / ".ray" / "auth_token"
 #: What a host that doesn't share the project's folder needs no copy of.
 LEFT_OUT = [
     "/results", "/.venv", "/.git", "/.dvc/cache", "/.dvc/tmp", "/mlruns", "/mlflow.db", "/data", "/docs", "/tests",
@@ -155,9 +152,6 @@ class Cluster:
         # A worker goes from one GPU to another, so it has to see all of them (worker.py chooses).
         os.environ.setdefault("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "1")
         address = os.environ.get("RAY_ADDRESS")
-        if address and TOKEN.exists():
-            # `ray start` asks for the token wherever there is one; Ray gives it in this mode alone.
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
         if address and self.workers:
@@ -169,7 +163,9 @@ class Cluster:
             self._connect(address)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             where = f"RAY_ADDRESS={address}" if address else "this machine"
-            raise UserError(f"Ray on {where}: {' '.join(str(error).split())[:300]}") from None
+            asked = address and "RAY_AUTH_MODE" not in os.environ
+            hint = " (if it asks for a token: RAY_AUTH_MODE=token)" if asked else ""
+            raise UserError(f"Ray on {where}: {' '.join(str(error).split())[:300]}{hint}") from None
         signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own, which leaves no time to write lock files
         self._started = True
         self._given = ray.put(self.params)
