@@ -7,8 +7,7 @@ from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
-def main(params: dict[str, Any]) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout) -> None:
     with layout.whole(layout.tables) as target:
         aggregate(params, layout, target)
 

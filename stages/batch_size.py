@@ -10,8 +10,10 @@ from pipeline.runtime.outputs import write_json
 from pipeline.trials.trial import apart, validation_map
 
 
-def main(params: dict[str, Any], method: str, quantizer: str, bits: int, batch_size: int, seed: int) -> None:
-    layout, group = Layout(params["study"]), Group(method, quantizer, bits)
+def main(
+    params: dict[str, Any], layout: Layout, method: str, quantizer: str, bits: int, batch_size: int, seed: int
+) -> None:
+    group = Group(method, quantizer, bits)
     data = arrays.load(layout.data)
     with layout.whole(layout.batch_size(group, batch_size, seed)) as target:
         try:

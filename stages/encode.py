@@ -10,8 +10,7 @@ from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
-def main(params: dict[str, Any], cell: Cell) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
     compute = devices.choose(params["compute"])
     network = load(params["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")

@@ -7,8 +7,7 @@ from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
-def main(params: dict[str, Any], cell: Cell) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     with layout.whole(layout.metrics(cell)) as target:
         evaluate_cell(params["evaluation"], cell, layout.train(cell), layout.codes(cell), target)
 

@@ -9,8 +9,7 @@ from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
-def main(params: dict[str, Any], cell: Cell, part: str) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, cell: Cell, part: str) -> None:
     data, device = arrays.load(layout.data), devices.choose(params["compute"]).device
     with layout.whole(layout.informativeness(cell, part)) as target:
         measure_cell(params["informativeness"], data, layout.codes(cell), part, cell.seed, device, target)

@@ -8,8 +8,8 @@ from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
-def main(params: dict[str, Any]) -> None:
-    section, layout = dict(params["dataset"]), Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout) -> None:
+    section = dict(params["dataset"])
     name, size, on_bad = section.pop("name"), section.pop("image_size"), section.pop("on_bad_image")
     dataset = datasets.create(name, **section)
     with layout.whole(layout.data, resume=True) as target:

@@ -8,8 +8,7 @@ from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
-def main(params: dict[str, Any], seed: int) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, seed: int) -> None:
     data = arrays.load(layout.data)
     split = protocols.draw(params["split"], data.labels, seed)
     with layout.whole(layout.split(seed)) as target:

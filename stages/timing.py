@@ -8,8 +8,7 @@ from pipeline.runtime.layout import Layout
 from pipeline.trials.timing import measure
 
 
-def main(params: dict[str, Any], method: str, batch_size: int) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, method: str, batch_size: int) -> None:
     with layout.whole(layout.timing(method, batch_size)) as target:
         measure(params, method, batch_size, arrays.load(layout.data), target)
 

@@ -10,13 +10,9 @@ from pipeline.training.live import live
 from pipeline.training.setting import chosen
 
 
-def main(params: dict[str, Any], cell: Cell) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
-    with (
-        live(cell, layout.aside(layout.train(cell)) / "history.csv"),
-        layout.whole(layout.train(cell)) as target,
-    ):
+    with live(params, layout, cell), layout.whole(layout.train(cell)) as target:
         train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)
 
 

@@ -7,8 +7,7 @@ from pipeline.runtime.layout import Group, Layout
 from pipeline.trials import tuning
 
 
-def main(params: dict[str, Any], group: Group) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, group: Group) -> None:
     with layout.whole(layout.tuning(group)) as target:
         if params["tune"] is None:
             tuning.leave_as_is(target)

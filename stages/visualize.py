@@ -8,8 +8,7 @@ from pipeline.runtime.layout import Cell, Layout
 from pipeline.visualization.cell import write
 
 
-def main(params: dict[str, Any], cell: Cell) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     with layout.whole(layout.visualized(cell)) as target:
         write(params["visualize"], layout.codes(cell), arrays.load(layout.data), cell, target)
 

@@ -8,8 +8,7 @@ from pipeline.runtime.layout import Layout
 from pipeline.visualization.inputs import write
 
 
-def main(params: dict[str, Any], seed: int) -> None:
-    layout = Layout(params["study"])
+def main(params: dict[str, Any], layout: Layout, seed: int) -> None:
     with layout.whole(layout.visualized_inputs(seed)) as target:
         write(params, arrays.load(layout.data), splits.load(layout.split(seed)), seed, target)
 

@@ -1,7 +1,7 @@
 """What only some studies ask for: tuning, timing, batch sizes, t-SNE, galleries."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -14,6 +14,9 @@ from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json
 from pipeline.training.setting import spelled
 from pipeline.trials.tuning import settings
+
+#: Whether a folder holds what the present params and code make.
+There = Callable[[Path], bool]
 
 
 def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
@@ -58,8 +61,12 @@ def budget(params: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def missing(params: dict[str, Any], layout: Layout) -> list[dict[str, Any]]:
-    """What was asked for beside cells' metrics and isn't there, as records like those of missing cells."""
+def missing(params: dict[str, Any], layout: Layout, why_not: Callable[[Path], str]) -> list[dict[str, Any]]:
+    """What was asked for beside cells' metrics and isn't there, as records like those of missing cells.
+
+    Args:
+        why_not: ``provenance.Present.why_not``.
+    """
     wanted = [*folders(params, layout)]
     wanted += [
         layout.informativeness(cell, part)
@@ -67,29 +74,28 @@ def missing(params: dict[str, Any], layout: Layout) -> list[dict[str, Any]]:
         for part in params["informativeness"]["of"]
     ]
     empty = dict.fromkeys(("method", "quantizer", "bits", "seed"), "")
-    return [
-        {"cell": folder.name, **empty, "reason": "not run yet, or failed"} for folder in wanted if not folder.exists()
-    ]
+    reasons = {folder.name: why_not(folder) for folder in wanted}
+    return [{"cell": name, **empty, "reason": reason} for name, reason in reasons.items() if reason]
 
 
-def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
+def write(params: dict[str, Any], layout: Layout, target: Path, there: There) -> None:
     """Write ``tuning.csv``, ``timing.csv``, ``batch_size.csv``, ``tsne.csv``, ``gallery.csv`` and ``gallery/*.png``.
 
     Each only where the study asks for it and something of it is there.
     """
     tables = {
-        "tuning.csv": tuning_table(params, layout),
-        "timing.csv": timing_table(params, layout),
-        "batch_size.csv": batch_size_table(params, layout),
-        "tsne.csv": tsne_table(params, layout),
-        "gallery.csv": gallery_table(params, layout, target / "gallery"),
+        "tuning.csv": tuning_table(params, layout, there),
+        "timing.csv": timing_table(params, layout, there),
+        "batch_size.csv": batch_size_table(params, layout, there),
+        "tsne.csv": tsne_table(params, layout, there),
+        "gallery.csv": gallery_table(params, layout, target / "gallery", there),
     }
     for name, table in tables.items():
         if not table.empty:
             table.to_csv(target / name, index=False)
 
 
-def tuning_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
+def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
     """A row a setting that was tried: mean and standard deviation over tuning seeds, and whether it was chosen.
 
     Where the loss wasn't finite with some seed, mean and deviation are empty and ``note`` says why.
@@ -99,7 +105,7 @@ def tuning_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
     rows = []
     for group in groups_of(params["grid"]):
         folder = layout.tuning(group)
-        if not (folder / "curve.csv").exists():
+        if not there(folder):
             continue
         curve, choice = pd.read_csv(folder / "curve.csv"), read_json(folder / "choice.json")["setting"]
         for trial, setting in enumerate(settings(params["candidates"][group.quantizer])):
@@ -114,14 +120,18 @@ def tuning_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def timing_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
+def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
     """A row a (method, quantizer, batch size): seconds an epoch, and the overhead over the baseline's median."""
     section, rows = params["timing"], []
     for method, size in product(section["methods"], section["batch_sizes"]):
-        file = layout.timing(method, size) / "timing.csv"
-        if not file.exists():
+        folder = layout.timing(method, size)
+        if not there(folder):
             continue
-        found = pd.read_csv(file).groupby("quantizer", sort=False)["seconds"].agg(["median", "std", "count"])
+        found = (
+            pd.read_csv(folder / "timing.csv")
+            .groupby("quantizer", sort=False)["seconds"]
+            .agg(["median", "std", "count"])
+        )
         baseline = found["median"].get(BASELINE)
         for quantizer, of in found.iterrows():
             more = None if baseline is None or quantizer == BASELINE else 100 * (of["median"] / baseline - 1)
@@ -138,32 +148,32 @@ def timing_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def batch_size_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
+def batch_size_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
     """A row a (method, quantizer, bits, batch size): validation mAP over seeds."""
     rows = []
     for group, size in batch_sizes(params):
-        files = [layout.batch_size(group, size, seed) / "batch_size.json" for seed in params["batch_size"]["seeds"]]
-        records = [read_json(file) for file in files if file.exists()]
+        found = [layout.batch_size(group, size, seed) for seed in params["batch_size"]["seeds"]]
+        records = [read_json(folder / "batch_size.json") for folder in found if there(folder)]
         if records:
-            found = pd.Series([record["validation_map"] for record in records], dtype=float)
-            of = {"n": found.count(), "validation_map_mean": found.mean(), "validation_map_std": found.std()}
+            values = pd.Series([record["validation_map"] for record in records], dtype=float)
+            of = {"n": values.count(), "validation_map_mean": values.mean(), "validation_map_std": values.std()}
             note = "; ".join(dict.fromkeys(record["note"] for record in records if record["note"]))
             rows.append({**asdict(group), "batch_size": size, **of, "validation_map_note": note})
     return pd.DataFrame(rows)
 
 
-def tsne_table(params: dict[str, Any], layout: Layout) -> pd.DataFrame:
+def tsne_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
     """A row a point: the maps of images and features of each seed, then of the shown cells' codes."""
     keys = [
         ({**dict.fromkeys(KEYS), "seed": seed}, layout.visualized_inputs(seed)) for seed in params["visualize"]["seeds"]
     ]
     keys += [(asdict(cell), layout.visualized(cell)) for cell in shown(params)]
-    return _gathered([(key, folder / "tsne.csv") for key, folder in keys])
+    return _gathered([(key, folder / "tsne.csv") for key, folder in keys if there(folder)])
 
 
-def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path) -> pd.DataFrame:
+def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path, there: There) -> pd.DataFrame:
     """A row a neighbour of the shown cells' queries; copies their tiles to ``<cell>.png`` in ``pictures``."""
-    cells = [cell for cell in shown(params) if (layout.visualized(cell) / "gallery.png").exists()]
+    cells = [cell for cell in shown(params) if there(layout.visualized(cell))]
     for cell in cells:
         pictures.mkdir(exist_ok=True)
         shutil.copyfile(layout.visualized(cell) / "gallery.png", pictures / f"{cell.name}.png")
@@ -171,11 +181,10 @@ def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path) -> pd.
 
 
 def _gathered(files: list[tuple[dict[str, Any], Path]]) -> pd.DataFrame:
-    """The rows of those files that are there, each with its file's key in front."""
+    """The rows of all files, each with its file's key in front."""
     frames = []
     for key, file in files:
-        if file.exists():
-            rows = pd.read_csv(file)
-            own = pd.DataFrame([key] * len(rows), index=rows.index)
-            frames.append(pd.concat([own.astype({"bits": "Int64"}), rows], axis=1))
+        rows = pd.read_csv(file)
+        own = pd.DataFrame([key] * len(rows), index=rows.index)
+        frames.append(pd.concat([own.astype({"bits": "Int64"}), rows], axis=1))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import pandas as pd
 
 from pipeline.aggregation import asked
 from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_table
+from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json, write_json
-from pipeline.training.setting import chosen, params_hash, with_setting
 
 
 def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
@@ -39,8 +40,9 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     there, missing = present(params, layout)
     if not there:
         raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
+    now = provenance.Present(params, layout.folder)
     parts = params["informativeness"]["of"]
-    table = cell_table(there, parts, layout)
+    table = cell_table(there, parts, layout, now)
     groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
     metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith("precision@"))]
     compared = {
@@ -59,53 +61,53 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
         content.to_csv(target / f"{name}.csv", index=False)
     results = tables["results"]
     write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
-    asked.write(params, layout, target)
+    asked.write(params, layout, target, lambda folder: not now.why_not(folder))
     (target / "metrics").mkdir()
     for name, numbers in headline(results, [m for m in metrics if m not in TIE_BOUNDS]).items():
         write_json(target / "metrics" / f"{name}.json", numbers)
-    write_json(target / "about.json", {**about(params, layout), "missing": missing + asked.missing(params, layout)})
+    missing += asked.missing(params, layout, now.why_not)
+    write_json(target / "about.json", {**about(params, layout), "missing": missing})
 
 
 def drop_others(params: dict[str, Any], layout: Layout) -> None:
-    """Remove what lies among the metrics and tuned settings but isn't of these params: ``aggregate`` depends on both
-    folders as a whole. DVC's cache keeps it; a value put back is restored, not run."""
+    """Remove results among the metrics and tuned settings that these params don't ask for.
+
+    ``aggregate`` depends on both folders as a whole. DVC's cache keeps what is removed; a value put back is restored,
+    not run. Whatever the pipeline didn't make stays, with a line that says so.
+    """
     cells, groups = cells_of(params["grid"]), groups_of(params["grid"])
     wanted = {layout.metrics(cell) for cell in cells} | {layout.tuning(group) for group in groups}
     wanted |= {layout.informativeness(cell, part) for cell in cells for part in params["informativeness"]["of"]}
     wanted |= set(asked.folders(params, layout))
     for folder in (layout.all_metrics, layout.all_tuning):
         for found in sorted(folder.iterdir()) if folder.exists() else []:
-            if found not in wanted:
+            if found not in wanted and provenance.made(found):
                 shutil.rmtree(found)
+            elif found not in wanted and not found.name.startswith("."):
+                print(f"warning: {found}: not made by the pipeline, left as it is", file=sys.stderr)
 
 
 def present(params: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
-    """The grid's cells that have metrics of these params, and the others as records with the ``reason``.
+    """The grid's cells that have metrics of the present params and code, and the others with the ``reason``.
 
-    A stage that fails leaves what later stages made of its earlier outputs where it is; those metrics are of other
-    params, and no cell's.
+    A stage that fails leaves what later stages made of its earlier outputs where it is; those metrics are no cell's.
     """
+    now = provenance.Present(params, layout.folder)
     there, missing = [], []
     for cell in cells_of(params["grid"]):
-        if reason := _why_not(cell, params, layout):
+        if reason := _why_not(cell, now, layout):
             missing.append({"cell": cell.name, **asdict(cell), "reason": reason})
         else:
             there.append(cell)
     return there, missing
 
 
-def _why_not(cell: Cell, params: dict[str, Any], layout: Layout) -> str:
-    """Why a cell has no metrics of these params; empty where it has."""
-    file, tuned = layout.metrics(cell) / "metrics.json", layout.tuning(cell.group)
-    known = file.exists() and (tuned / "choice.json").exists()
-    if known:
-        used = with_setting(params, cell.group, chosen(tuned))
-        if read_json(file)["params_hash"] == params_hash(used, cell.group):
-            return ""
-    for failed in (layout.failure(cell), layout.failure(cell.group)):
-        if failed.exists():
-            return failed.read_text(encoding="utf-8").strip()
-    return "its results are of other params; run `dvc repro`" if known else "not run yet"
+def _why_not(cell: Cell, now: provenance.Present, layout: Layout) -> str:
+    """Why a cell has no metrics of the present params and code; empty where it has."""
+    reason = now.why_not(layout.metrics(cell))
+    failures = [layout.failure(cell), layout.failure(cell.group)] if reason else []
+    told = [failed.read_text(encoding="utf-8").strip() for failed in failures if failed.exists()]
+    return told[0] if told else reason
 
 
 def _why(group: Group, missing: list[dict[str, Any]]) -> str:
@@ -114,14 +116,15 @@ def _why(group: Group, missing: list[dict[str, Any]]) -> str:
     return "; ".join(dict.fromkeys(own))
 
 
-def cell_table(cells: list[Cell], parts: list[str], layout: Layout) -> pd.DataFrame:
+def cell_table(cells: list[Cell], parts: list[str], layout: Layout, now: provenance.Present) -> pd.DataFrame:
     """One row a cell, in the grid's order, with all that was measured; ``informativeness_<part>`` where it was."""
     rows = []
     for cell in cells:
         row = read_json(layout.metrics(cell) / "metrics.json")
         for part in parts:
-            file = layout.informativeness(cell, part) / "informativeness.json"
-            found = read_json(file) if file.exists() else {"mean": None, "std": None}
+            folder = layout.informativeness(cell, part)
+            there = not now.why_not(folder)
+            found = read_json(folder / "informativeness.json") if there else {"mean": None, "std": None}
             row |= {f"informativeness_{part}": found["mean"], f"informativeness_{part}_over_restarts": found["std"]}
         rows.append(row)
     return pd.DataFrame(rows)

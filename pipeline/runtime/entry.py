@@ -5,11 +5,12 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import params as gate
+from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout
 
@@ -21,7 +22,8 @@ class Stage:
     """What a file in stages/ is: a function of params and of its command line's options, to be run or called.
 
     Args:
-        run: takes the params, then what the stage is about, if anything, then each other option by its name.
+        run: takes the params, where to write, then what the stage is about, if anything, then each other option by
+            its name.
         about: a Cell or Group that the first options make up; why it failed, if so, is kept for the report.
         options: name and type of every option; all are required.
     """
@@ -57,8 +59,11 @@ class Stage:
             UserError: whatever the stage has to say against what it was given.
         """
         about, others = self.parse(arguments)
-        with _Remembered(params, self.name, about):
-            self.run(params, *([about] if about else []), **others)
+        layout = Layout(params["study"])
+        with _Remembered(layout, self.name, about):
+            item = (asdict(about) if about else {}) | others
+            record = provenance.begun(self.name.replace("_", "-"), item, params, layout.folder)
+            self.run(params, replace(layout, record=record), *([about] if about else []), **others)
 
     def main(self) -> None:
         """Run the stage as a script: ``python -m stages.<name>`` and its options."""
@@ -72,7 +77,7 @@ def stage(run: Callable[..., None], **options: type) -> Stage:
     return Stage(run, None, options)
 
 
-def group_stage(run: Callable[[Params, Group], None]) -> Stage:
+def group_stage(run: Callable[[Params, Layout, Group], None]) -> Stage:
     """A stage that works on one (method, quantizer, bits)."""
     return Stage(run, Group, {"method": str, "quantizer": str, "bits": int})
 
@@ -123,8 +128,8 @@ def _execute(run: Callable[[Params], None]) -> None:
 class _Remembered:
     """Leaves ``failed/<cell>.txt`` if the block fails, and removes what the same stage left there if it doesn't."""
 
-    def __init__(self, params: Params, stage: str, about: Cell | Group | None) -> None:
-        self.file = Layout(params["study"]).failure(about) if about else None
+    def __init__(self, layout: Layout, stage: str, about: Cell | Group | None) -> None:
+        self.file = layout.failure(about) if about else None
         self.stage = stage
 
     def __enter__(self) -> None:

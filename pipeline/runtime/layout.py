@@ -16,14 +16,17 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
     tables/          one row a cell, one row a (method, quantizer, bits)  (aggregate)
     report/          the page, tables as files, figures                 (report)
 
-and, as no stage's output, ``failed/<cell>.txt``: why a cell has no results.
+and, as no stage's output, ``failed/<cell>.txt``: why a cell has no results. ``made_of.json`` in each folder, or beside
+the data and the splits, says what it was made of (``provenance``).
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime import provenance
 from pipeline.runtime.outputs import whole_folder
 
 
@@ -78,10 +81,15 @@ def groups_of(grid: dict[str, Any]) -> list[Group]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one study, relative to the project's root unless ``root`` says otherwise."""
+    """Paths of one study, relative to the project's root unless ``root`` says otherwise.
+
+    Args:
+        record: what is being made is made of this; None where nothing is made.
+    """
 
     study: str
     root: Path = Path()
+    record: provenance.Record | None = None
 
     @property
     def folder(self) -> Path:
@@ -91,9 +99,13 @@ class Layout:
         """Where an output is while it is being written; DVC and git ignore it."""
         return self.folder / ".partial" / f"{target.parent.name}-{target.name}"
 
-    def whole(self, target: Path, *, resume: bool = False) -> AbstractContextManager[Path]:
-        """Write one of the folders below aside; it appears at its place when the block ends well."""
-        return whole_folder(target, self.aside(target), resume=resume)
+    @contextmanager
+    def whole(self, target: Path, *, resume: bool = False) -> Iterator[Path]:
+        """Write one of the folders below aside; it appears at its place, with its record, when the block ends well."""
+        with whole_folder(target, self.aside(target), resume=resume) as folder:
+            yield folder
+            if self.record is not None:
+                provenance.write(self.record, folder, target, self.folder)
 
     @property
     def data(self) -> Path:

@@ -17,7 +17,7 @@ def track(params: Params) -> str:
             f"MLflow: {reason(error)}; start the server or check MLFLOW_TRACKING_URI, then run this again"
         ) from None
     said = f"{tracked.cells} cells of {params['study']!r} are in MLflow"
-    left = f"; {tracked.outdated} more have results of other params, `dvc repro` renews them"
+    left = f"; {tracked.outdated} more have results of other params or code, `dvc repro` renews them"
     return said + (left if tracked.outdated else "")
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.provenance import Present
 from pipeline.tracking import content, place
 from pipeline.tracking.content import Entry
-from pipeline.tracking.dated import Locks
 
 #: Runs written at a time to a server.
 AT_ONCE = 8
@@ -27,7 +27,7 @@ MANY = 100
 
 @dataclass(frozen=True)
 class Tracked:
-    """How many cells of the study are in MLflow now, and how many have results of other params than params.yaml's."""
+    """How many cells of the study are in MLflow now, and how many have results of other params or code."""
 
     cells: int
     outdated: int
@@ -54,15 +54,15 @@ def reason(error: Exception) -> str:
 def complete(params: dict[str, Any]) -> Tracked:
     """Bring every cell that has results, and the study itself, into the tracking store.
 
-    A cell whose results are of other params than params.yaml has now is left as it is: its run says what those were.
+    A cell whose results are of other params or code than the present ones is left as it is: its run says which.
     """
     with place.alone("tracking"):
         layout = Layout(params["study"])
         cells = [cell for cell in cells_of(params["grid"]) if _evaluated(cell, layout)]
-        locks = Locks(params, layout)
-        outdated = [cell for cell in cells if locks.outdated(cell)]
+        now = Present(params, layout.folder)
+        outdated = [cell for cell in cells if now.why_not(layout.metrics(cell))]
         entries = [content.cell_entry(params, cell, layout) for cell in cells if cell not in outdated]
-        if (layout.report / "index.html").exists() and not outdated:
+        if not outdated and not now.why_not(layout.report):
             entries.append(content.study_entry(params, layout))
         _bring_in(params["study"], entries, {cell.name for cell in cells_of(params["grid"])})
     return Tracked(len(cells) - len(outdated), len(outdated))

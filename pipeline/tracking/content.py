@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime import provenance
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import read_json
+from pipeline.runtime.provenance import Record
 from pipeline.training import setting
 from pipeline.training.history import read as read_history
 
@@ -54,16 +56,19 @@ class Entry:
 def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
     """The run of a cell that has been evaluated."""
     folder = layout.metrics(cell)
+    record = provenance.read(folder)
+    assert record is not None  # else its cell would count as outdated
+    used = used_params(params, cell, layout, record)
     parts = {part: layout.informativeness(cell, part) for part in params["informativeness"]["of"]}
     found = {part: place / "informativeness.json" for part, place in parts.items()}
     measured = {f"informativeness_{part}": read_json(file)["mean"] for part, file in found.items() if file.exists()}
     return Entry(
         cell=cell.name,
         name=cell.name,
-        identity=result_id(params, cell, layout, folder),
+        identity=result_id(used, cell, layout, folder),
         files=_digest([*sorted(folder.iterdir()), *(file for file in found.values() if file.exists())]),
-        tags=cell_tags(params, cell, layout),
-        params=cell_params(params, cell, layout),
+        tags=cell_tags(params["study"], used, cell, layout),
+        params=cell_params(used, cell),
         metrics=[(name, value, 0) for name, value in (final_metrics(folder) | measured).items()],
         history=folder / "history.csv",
         artifacts=[(folder, None)],
@@ -90,11 +95,28 @@ def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
     )
 
 
-def narrowed(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
-    """The params that one cell depends on, those that tuning chose for it in place of params.yaml's."""
-    folder = layout.tuning(cell.group)
-    used = setting.with_setting(params, cell.group, setting.chosen(folder) if folder.exists() else {})
-    return {**setting.narrowed(used, cell.group), "evaluation": params["evaluation"]}
+def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Record) -> dict[str, Any]:
+    """The params that a cell's result was made with, in params.yaml's shape.
+
+    A setting that tuning chose stands in place of params.yaml's value.
+
+    Args:
+        params: taken for what no record speaks of: how a cell that is just trained will be evaluated.
+        record: of what ``train`` or ``evaluate`` made.
+    """
+    found: dict[str, Any] = {}
+    for known in (provenance.read(layout.data), provenance.read(layout.split(cell.seed)), record):
+        for entry in [*known.made_by.values(), {"params": known.params}] if known else []:
+            found |= entry["params"]
+    tree: dict[str, Any] = {"methods": {}, "quantizers": {}, "evaluation": params["evaluation"]}
+    for name, value in found.items():
+        section, _, key = name.partition(".")
+        if key:
+            tree[section][key] = value
+        else:
+            tree[section] = value
+    tuned = layout.tuning(cell.group)
+    return setting.with_setting(tree, cell.group, setting.chosen(tuned) if tuned.exists() else {})
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -108,12 +130,12 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def cell_params(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
-    own = {"method": cell.method, "quantizer": cell.quantizer, "bits": cell.bits, "seed": cell.seed}
-    return {**own, **flat(narrowed(params, cell, layout))}
+def cell_params(used: dict[str, Any], cell: Cell) -> dict[str, Any]:
+    """A run's params; ``used`` is ``used_params``."""
+    return {"method": cell.method, "quantizer": cell.quantizer, "bits": cell.bits, "seed": cell.seed, **flat(used)}
 
 
-def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, str]:
+def cell_tags(study: str, used: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, str]:
     """Tags to filter and group by; ``group`` is the cell without its seed, for means over seeds."""
     split = read_json(layout.split(cell.seed) / "split.json")
     return {
@@ -124,24 +146,25 @@ def cell_tags(params: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, s
         "quantizer": cell.quantizer,
         "bits": str(cell.bits),
         "seed": str(cell.seed),
-        "dataset": params["dataset"]["name"],
-        "study": params["study"],
-        "selection": params["training"]["selection"],
+        "dataset": read_json(layout.data / "manifest.json")["dataset"],
+        "study": study,
+        "selection": used["training"]["selection"],
         "split_hash": split["split_hash"],
         "content_hash": split["content_hash"],
     }
 
 
-def result_id(params: dict[str, Any], cell: Cell, layout: Layout, folder: Path) -> str:
-    """What tells one result of a cell from another: its params, its split, and every epoch's losses.
+def result_id(used: dict[str, Any], cell: Cell, layout: Layout, folder: Path) -> str:
+    """What tells one result of a cell from another: the params it was made with, its split, and every epoch's losses.
 
     The history stands for the weights that it led to: it is small, and there where only metrics were pulled.
 
     Args:
+        used: ``used_params`` of the result.
         folder: where the cell's ``history.csv`` is; train and evaluate have the same.
     """
     split = read_json(layout.split(cell.seed) / "split.json")
-    known = [narrowed(params, cell, layout), split["split_hash"], split["content_hash"]]
+    known = [used, split["split_hash"], split["content_hash"]]
     return _digest([folder / "history.csv"], json.dumps(known, sort_keys=True))
 
 

@@ -1,9 +1,11 @@
 """Follow one cell's history file into MLflow: ``python -m pipeline.tracking.follow METHOD QUANTIZER BITS SEED FILE``.
 
-Started by the train stage (``pipeline.training.live``), and told by its standard input closing that training has
-ended. Prints a line once the run is there.
+Started by the train stage (``pipeline.training.live``). Its standard input begins with a line of JSON, the params
+that the stage was started with and the record of what it makes: params.yaml may be edited meanwhile. It closes when
+training has ended. Prints a line once the run is there.
 """
 
+import json
 import os
 import select
 import signal
@@ -11,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import params as gate
 from pipeline.runtime.layout import Cell, Layout
+from pipeline.runtime.provenance import Record
 from pipeline.tracking.complete import reason
-from pipeline.tracking.content import cell_params, cell_tags, epoch_metrics, result_id
+from pipeline.tracking.content import cell_params, cell_tags, epoch_metrics, result_id, used_params
 from pipeline.training.history import read
 
 if TYPE_CHECKING:
@@ -27,16 +29,18 @@ NICE = 5
 
 
 def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> None:
-    params, cell = gate.read(), Cell(method, quantizer, int(bits), int(seed))
-    layout = Layout(params["study"])
+    given = json.loads(sys.stdin.readline())
+    params, record = given["params"], Record(**given["record"])
+    cell, layout = Cell(method, quantizer, int(bits), int(seed)), Layout(params["study"])
+    used = used_params(params, cell, layout, record)
     final = layout.train(cell)
     before = _written(final)
 
     from pipeline.tracking.store import Store, provenance
 
     store = Store(params["study"])
-    run = store.start(cell.name, {**cell_tags(params, cell, layout), **provenance()})
-    store.log(run, [], cell_params(params, cell, layout))
+    run = store.start(cell.name, {**cell_tags(params["study"], used, cell, layout), **provenance()})
+    store.log(run, [], cell_params(used, cell))
     print("following", flush=True)
     logged = 0
     while not _ended():
@@ -45,7 +49,7 @@ def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> Non
         store.finish(run, "FAILED")
         return
     rows = read(final / "history.csv")[logged:]
-    identity = result_id(params, cell, layout, final)
+    identity = result_id(used, cell, layout, final)
     store.log(run, epoch_metrics(rows), tags=store.claim(identity))
     store.finish(run)
     store.settle(store.runs(f"tags.cell = '{cell.name}'"), {cell.name: identity})

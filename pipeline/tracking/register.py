@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
+from pipeline.runtime import provenance
 from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of
 from pipeline.runtime.outputs import read_json
 from pipeline.tracking.complete import complete, reason
-from pipeline.tracking.content import result_id
+from pipeline.tracking.content import result_id, used_params
 
 #: Modules that loading the model may import; those that it did import are what the model requires.
 MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
@@ -58,10 +59,12 @@ def _register(params: Params, cell: Cell) -> str:
     from pipeline.tracking.store import opened
 
     layout, store = Layout(params["study"]), opened(params["study"], place.uri())
-    identity = result_id(params, cell, layout, layout.train(cell))
+    record = provenance.read(layout.metrics(cell))
+    used = used_params(params, cell, layout, record) if record else {}
+    identity = result_id(used, cell, layout, layout.train(cell))
     runs = store.runs(f"tags.cell = '{cell.name}' and tags.result_id = '{identity}'")
     if not runs:
-        raise UserError(f"register: {cell.name} has results of other params than params.yaml; run `dvc repro`")
+        raise UserError(f"register: {cell.name} has results of other params or code; run `dvc repro`")
     name = f"{params['study']}-{cell.group.name}"
     known = [found for found in store.client.search_model_versions(f"name = '{name}'")
              if found.tags.get("result_id") == identity]  # fmt: skip

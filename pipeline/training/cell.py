@@ -17,7 +17,7 @@ from pipeline.runtime.layout import Cell, Group
 from pipeline.runtime.outputs import write_json
 from pipeline.training.history import History
 from pipeline.training.loop import Trainer
-from pipeline.training.setting import Setting, params_hash, spelled, with_setting
+from pipeline.training.setting import Setting, spelled, with_setting
 
 
 def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
@@ -44,8 +44,8 @@ def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, 
     """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
 
     Nothing that differs between two runs of the same cell (times, host names) goes into the files. The record names
-    what the cell was made of: hashes of params, split and dataset, device, precision and versions. Its code is named
-    by the lock file, and by the git commit of its MLflow run.
+    what the numbers depend on beside params and code: split and dataset, device, precision and versions. Params and
+    code stand in ``made_of.json`` beside it (``pipeline.runtime.provenance``).
 
     Args:
         setting: what tuning chose; stands in for values of ``params``.
@@ -67,7 +67,6 @@ def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, 
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "params_hash": params_hash(params, cell.group),
         "split_hash": split.digest()[:16],
         "content_hash": data.manifest["content_hash"][:16],
     }

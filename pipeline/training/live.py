@@ -1,15 +1,16 @@
 """Epochs in MLflow while a cell trains, from a process of its own."""
 
+import json
 import select
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import astuple
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, astuple
+from typing import Any
 
-from pipeline.runtime.layout import Cell
+from pipeline.runtime.layout import Cell, Layout
 
 #: Seconds that a cell trains before anyone could want to watch it; MLflow takes about five to start.
 DELAY = 10.0
@@ -18,8 +19,10 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def live(cell: Cell, history: Path) -> Iterator[None]:
-    """While the block runs, another process reads ``history`` as it grows and logs it to MLflow.
+def live(params: dict[str, Any], layout: Layout, cell: Cell) -> Iterator[None]:
+    """While the block runs, another process reads the cell's history as it grows and logs it to MLflow.
+
+    It is told what the cell is made with, and never looks at params.yaml, which may be edited while the block runs.
 
     MLflow takes seconds to import and a server may be slow or away: neither may hold up training, and nothing that
     goes wrong there is an error here. A cell that is done within ``DELAY`` seconds is left to the report stage,
@@ -27,7 +30,10 @@ def live(cell: Cell, history: Path) -> Iterator[None]:
     or that a slow server has no time for. The other process learns that training has ended, well or not, when its
     standard input closes.
     """
-    follower = _Follower([str(value) for value in astuple(cell)] + [str(history)])
+    assert layout.record is not None
+    history = layout.aside(layout.train(cell)) / "history.csv"
+    told = json.dumps({"params": params, "record": asdict(layout.record)})
+    follower = _Follower([str(value) for value in astuple(cell)] + [str(history)], told)
     timer = threading.Timer(DELAY, follower.start)
     timer.daemon = True
     timer.start()
@@ -45,8 +51,8 @@ def live(cell: Cell, history: Path) -> Iterator[None]:
 
 
 class _Follower:
-    def __init__(self, arguments: list[str]) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: list[str], told: str) -> None:
+        self._arguments, self._told = arguments, told
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self._over = False
@@ -62,6 +68,10 @@ class _Follower:
                 stderr=subprocess.PIPE,
                 text=True,
             )
+            assert self._process.stdin is not None
+            with suppress(BrokenPipeError):  # it has ended; why is asked for when training has
+                self._process.stdin.write(f"{self._told}\n")
+                self._process.stdin.flush()
 
     def finish(self) -> str:
         """Let the process log what is left; returns why it could not, or nothing."""

@@ -1,7 +1,5 @@
 """Settings: a few values that stand in for those of params.yaml in one training run, and what then counts for it."""
 
-import hashlib
-import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,8 +8,6 @@ from pipeline.runtime.layout import Group
 from pipeline.runtime.outputs import read_json
 
 Setting = dict[str, float | int | str]
-#: Sections of params.yaml that shape every cell.
-SHARED = ("dataset", "split", "compute", "backbone", "training")
 
 
 def with_setting(params: dict[str, Any], group: Group, setting: Setting) -> dict[str, Any]:
@@ -30,20 +26,6 @@ def with_setting(params: dict[str, Any], group: Group, setting: Setting) -> dict
         else:
             changed["quantizers"][group.quantizer][name] = value
     return changed
-
-
-def narrowed(params: dict[str, Any], group: Group) -> dict[str, Any]:
-    """The params that the results of a group's cells depend on."""
-    return {
-        **{section: params[section] for section in SHARED},
-        "methods": {group.method: params["methods"][group.method]},
-        "quantizers": {group.quantizer: params["quantizers"][group.quantizer]},
-    }
-
-
-def params_hash(params: dict[str, Any], group: Group) -> str:
-    """SHA-256 of those, shortened to 16 digits: two cells with the same hash were told to do the same."""
-    return hashlib.sha256(json.dumps(narrowed(params, group), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def spelled(setting: Setting) -> str:

@@ -6,7 +6,7 @@ from pipeline.report.tables.model import NONE, Column, Table, Value, missing
 
 TEXTS = (
     "method", "quantizer", "selection", "setting", "device", "precision", "torch", "numpy", "python",
-    "params_hash", "split_hash", "content_hash",
+    "split_hash", "content_hash",
 )  # fmt: skip
 WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
 CORE = ("method", "quantizer", "bits", "seed", "map", "validation_map", "selected_epoch", "epochs")
