@@ -25,7 +25,7 @@ SEEDS = 10
 STAGES = {
     "prepare": ("stage(main)", "", "layout.data", "manifest.json"),
     "split": ("stage(main, seed=int)", ", seed", "layout.split(seed)", "split.json"),
-    "code": ("stage(main, of=str)", ", of", "layout.code(of)", "sha256.txt"),
+    "code": ("stage(main, of=str)", ", of", "layout.code(of)", "modules.txt"),
     "tune": ("group_stage(main)", ", group", "layout.tuning(group)", "choice.json"),
     "train": ("cell_stage(main)", ", cell", "layout.train(cell)", "weights"),
     "encode": ("cell_stage(main)", ", cell", "layout.codes(cell)", "codes"),
@@ -35,11 +35,9 @@ STAGES = {
 }
 STAND_IN = """\
 from pipeline.runtime.entry import {kind}
-from pipeline.runtime.layout import Layout
 
 
-def main(params{given}):
-    layout = Layout(params["study"])
+def main(params, layout{given}):
     with layout.whole({folder}) as target:
         (target / "{file}").write_text(str({folder}))
 

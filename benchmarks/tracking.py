@@ -18,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 from mlflow import MlflowClient
 
+from pipeline.runtime import provenance
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import write_json
 from pipeline.training.history import History
@@ -79,6 +81,25 @@ def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark
         write_json(layout.split(seed) / "split.json", {"split_hash": f"{seed:064x}", "content_hash": 64 * "0"})
     for number, cell in enumerate(cells_of(grid)[:count]):
         _write_cell(layout.metrics(cell), number, epochs)
+    record_results(folder)
+
+
+def record_results(folder: Path) -> None:
+    """Say of such results that they were made of the params in the folder and the present code."""
+    params: dict[str, Any] = yaml.safe_load((folder / "params.yaml").read_text())
+    layout = Layout(params["study"], folder)
+    made: list[tuple[str, dict[str, Any], Path]] = [
+        ("split", {"seed": seed}, layout.split(seed)) for seed in params["grid"]["seeds"]
+    ]
+    for cell in cells_of(params["grid"]):
+        measured, trained = layout.metrics(cell), layout.train(cell)
+        if measured.exists():
+            trained.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(measured / "history.csv", trained / "history.csv")
+            made += [("train", asdict(cell), trained), ("evaluate", asdict(cell), measured)]
+    for stage, item, output in made:
+        record = provenance.begun(stage, item, params, layout.folder)
+        provenance.write(record, output, output, layout.folder)
 
 
 def _write_cell(target: Path, number: int, epochs: int) -> None:

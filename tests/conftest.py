@@ -202,8 +202,10 @@ def put(folder, text, name="out.txt"):
 
 if stage == "prepare":
     put(root / "data", of(params["dataset"]), "manifest.json")
+    put(root, "", "data.made_of.json")
 elif stage == "split":
     put(root / "splits" / cell, of(params["split"], cell, root / "data"), "split.json")
+    put(root / "splits", "", f"{cell}.made_of.json")
 elif stage == "code":
     listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"code-{cell}"]["deps"]
     put(root / "code" / cell, of(*map(Path, listed)))

@@ -15,6 +15,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Group, Layout, cells_of
 from tests.conftest import Project
 from tests.messages import one_line
+from tests.records import recorded
 
 pytestmark = pytest.mark.xdist_group("finished")
 
@@ -69,7 +70,7 @@ def test_results_of_other_params_are_no_cells(study: tuple[dict[str, Any], Layou
     params["quantizers"]["wr"]["weight"] = 50.0
     about = json.loads((tables(params, layout) / "about.json").read_text())
     reasons = {record["cell"]: record["reason"] for record in about["missing"]}
-    other = "its results are of other params; run `dvc repro`"
+    other = "made with other params (quantizers.wr.weight: 0.1 -> 50.0)"
     expected = {cell.name: other for cell in cells_of(params["grid"]) if cell.quantizer == "wr"}
     assert reasons == expected | {failed.name: "train: the loss is nan in epoch 1"}
 
@@ -90,7 +91,7 @@ def test_a_batch_size_that_diverged_is_a_row_with_a_note(study: tuple[dict[str, 
         folder = layout.batch_size(Group("csq", "wr", 16), 8, seed)
         folder.mkdir()
         (folder / "batch_size.json").write_text(json.dumps({"validation_map": value, "note": note}))
-    row = asked.batch_size_table(params, layout).iloc[0]
+    row = asked.batch_size_table(params, layout, Path.exists).iloc[0]
     assert (row["n"], row["validation_map_mean"], row["validation_map_note"]) == (1, 0.5, "the loss is nan")
 
 
@@ -142,7 +143,7 @@ def test_overhead_is_that_of_the_medians(study: tuple[dict[str, Any], Layout]) -
     times = [("original", 2.0), ("wr", 3.0), ("original", 4.0), ("wr", 5.0), ("original", 9.0), ("wr", 5.0)]
     lines = "".join(f"{quantizer},{place},{value}\n" for place, (quantizer, value) in enumerate(times))
     (folder / "timing.csv").write_text("quantizer,epoch,seconds\n" + lines)
-    table = asked.timing_table(params, layout)
+    table = asked.timing_table(params, layout, Path.exists)
     assert table["batch_size"].tolist() == [16, 16], "32 isn't there, and no reason to fail"
     assert table["seconds_median"].tolist() == [4.0, 5.0]
     assert table["overhead_percent"].tolist()[1] == pytest.approx(25)
@@ -151,15 +152,42 @@ def test_overhead_is_that_of_the_medians(study: tuple[dict[str, Any], Layout]) -
 
 def test_what_is_not_asked_for_is_dropped_from_the_workspace(study: tuple[dict[str, Any], Layout]) -> None:
     params, layout = study
-    for folder in (
-        layout.timing("csq", 16),
-        layout.batch_size(Group("csq", "wr", 16), 8, 0),
-        layout.visualized_inputs(0),
-    ):
+    folders = {
+        "timing": layout.timing("csq", 16),
+        "batch-size": layout.batch_size(Group("csq", "wr", 16), 8, 0),
+        "visualize-inputs": layout.visualized_inputs(0),
+        "tune": layout.tuning(Group("csq", "ot", 16)),
+    }
+    for stage, folder in folders.items():
         folder.mkdir()
-    layout.tuning(Group("csq", "ot", 16)).mkdir()
+        (folder / "made.txt").touch()
+        about = {"method": "csq", "quantizer": "ot", "bits": 16, "seed": 0, "batch_size": 16}
+        recorded(params, layout, stage, about, folder)
     tables(params, layout)
     assert {folder.name for folder in layout.all_metrics.iterdir()} == {cell.name for cell in cells_of(params["grid"])}
     assert {folder.name for folder in layout.all_tuning.iterdir()} == {
         cell.group.name for cell in cells_of(params["grid"])
     }
+
+
+def test_what_the_pipeline_did_not_make_stays(
+    study: tuple[dict[str, Any], Layout], capsys: pytest.CaptureFixture[str]
+) -> None:
+    params, layout = study
+    (layout.all_metrics / ".DS_Store").write_text("x")
+    (layout.all_tuning / "notes.txt").write_text("x")
+    by_hand = layout.metrics(cells_of(params["grid"])[0]).with_name("csq-mine-16-0")
+    by_hand.mkdir()
+    (by_hand / "metrics.json").write_text("{}")
+    annotated = layout.metrics(cells_of(params["grid"])[-1])
+    (annotated / "remarks.txt").write_text("x")
+    params["grid"]["methods"]["dsdh"] = ["original"]
+    tables(params, layout)
+    assert (layout.all_metrics / ".DS_Store").exists() and (layout.all_tuning / "notes.txt").exists()
+    assert (by_hand / "metrics.json").exists() and (annotated / "remarks.txt").exists()
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in said] == [
+        str(layout.all_metrics / "csq-mine-16-0"),
+        str(annotated),
+        str(layout.all_tuning / "notes.txt"),
+    ]

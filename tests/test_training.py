@@ -45,6 +45,7 @@ def test_images_read_from_disk_train_the_same_weights(
 # Both precisions, by the stages that `dvc repro` runs.
 
 CELL = Cell("csq", "original", 16, 0)
+ARGUMENTS = ["--method", "csq", "--quantizer", "original", "--bits", "16", "--seed", "0"]
 
 
 def digits(precision: str) -> dict[str, Any]:
@@ -55,11 +56,11 @@ def digits(precision: str) -> dict[str, Any]:
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
     """All stages of the cell; what evaluate says of it."""
-    prepare.main(params)
-    split.main(params, 0)
-    tune.main(params, CELL.group)
+    prepare.STAGE.call(params, [])
+    split.STAGE.call(params, ["--seed", "0"])
+    tune.STAGE.call(params, ARGUMENTS[:6])
     for stage in (training, encode, evaluate):
-        stage.main(params, CELL)
+        stage.STAGE.call(params, ARGUMENTS)
     metrics: dict[str, Any] = read_json(Layout(params["study"]).metrics(CELL) / "metrics.json")
     return metrics
 
@@ -68,7 +69,7 @@ def stored(study: str) -> dict[str, bytes]:
     """The bytes of a cell's weights, history and codes."""
     layout = Layout(study)
     files = [*layout.train(CELL).iterdir(), *layout.codes(CELL).iterdir()]
-    return {file.name: file.read_bytes() for file in files if file.name != "training.json"}
+    return {file.name: file.read_bytes() for file in files if file.suffix != ".json"}
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +110,8 @@ def test_weights_are_float32_and_load_in_the_other_precision(ran: dict[str, Any]
     own = unpack(np.load(layout.codes(CELL) / "database_codes.npy"), 16)
     assert len(own) == len(splits.load(layout.split(0)).database)
     aside = digits("float32") | {"study": "bfloat16"}
-    encode.main(aside, CELL)
+    encode.STAGE.call(aside, ARGUMENTS)
     agreeing = (unpack(np.load(layout.codes(CELL) / "database_codes.npy"), 16) == own).mean()
-    encode.main(digits("bfloat16"), CELL)
+    encode.STAGE.call(digits("bfloat16"), ARGUMENTS)
     assert 0.99 < agreeing, "but for outputs within rounding of 0"
     assert np.array_equal(unpack(np.load(layout.codes(CELL) / "database_codes.npy"), 16), own)

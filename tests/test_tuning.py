@@ -143,8 +143,6 @@ def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Pa
     records = {name: json.loads((tmp_path / name / "training.json").read_text()) for name in weights}
     assert records["set"]["setting"] == "weight=0.7, learning_rate=0.004"
     assert "setting" not in records["said"]
-    hashes = {name: record["params_hash"] for name, record in records.items()}
-    assert hashes["set"] == hashes["said"] != hashes["plain"], "what counts is what it was trained with"
     assert len({record["split_hash"] for record in records.values()}) == 1
 
 

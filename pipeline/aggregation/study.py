@@ -110,6 +110,18 @@ def _why_not(cell: Cell, now: provenance.Present, layout: Layout) -> str:
     return told[0] if told else reason
 
 
+def outdated(params: dict[str, Any], layout: Layout) -> str:
+    """Why the report isn't what the present params and code would make of the present cells; empty where it is."""
+    if reason := provenance.Present(params, layout.folder).why_not(layout.report):
+        return reason
+    named = {record["cell"] for record in read_json(layout.tables / "about.json")["missing"]}
+    unnamed = [record for record in present(params, layout)[1] if record["cell"] not in named]
+    if not unnamed:
+        return ""
+    more = f" (and {len(unnamed) - 1} more cells)" if len(unnamed) > 1 else ""
+    return f"{unnamed[0]['cell']}{more}: {unnamed[0]['reason']}"
+
+
 def _why(group: Group, missing: list[dict[str, Any]]) -> str:
     """Why a group has fewer cells than seeds: the reasons of its missing cells, each once."""
     own = [record["reason"] for record in missing if record["cell"].rpartition("-")[0] == group.name]

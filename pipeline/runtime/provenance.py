@@ -145,7 +145,7 @@ class Present:
             folder: an output's folder, below the study's.
 
         Returns:
-            a line for the user: what differs first, going from the data to the output.
+            what differs first, going from the data to the output, in words; `dvc repro` mends it.
         """
         path = folder.relative_to(self.study).as_posix()
         if not folder.exists():
@@ -158,7 +158,7 @@ class Present:
     def _why_not(self, path: str) -> str:
         record = read(self.study / path)
         if record is None or (_identified(path) and content(self.study, path) not in record.files.values()):
-            return f"nothing says what {self.study / path} was made of; run `dvc repro`"
+            return f"nothing says what {self.study / path} was made of"
         for entry in [*record.made_by.values(), _own(record)]:
             above = [_output(name) for name in entry["inputs"] if name not in record.made_by]
             for output in above:
@@ -166,7 +166,7 @@ class Present:
                 if there and (reason := self.why_not(self.study / output)):
                     return reason
             if reason := self._differs(**entry):
-                return f"{reason}; run `dvc repro`"
+                return reason
         return ""
 
     def _differs(self, stage: str, item: Item, code: dict[str, str], params: Any, inputs: dict[str, str]) -> str:

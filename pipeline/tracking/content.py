@@ -101,14 +101,16 @@ def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Reco
     A setting that tuning chose stands in place of params.yaml's value.
 
     Args:
-        params: taken for what no record speaks of: how a cell that is just trained will be evaluated.
+        params: taken for what no record speaks of: how a cell that is just trained will be evaluated, and the data
+            and split where only metrics are there.
         record: of what ``train`` or ``evaluate`` made.
     """
     found: dict[str, Any] = {}
     for known in (provenance.read(layout.data), provenance.read(layout.split(cell.seed)), record):
         for entry in [*known.made_by.values(), {"params": known.params}] if known else []:
             found |= entry["params"]
-    tree: dict[str, Any] = {"methods": {}, "quantizers": {}, "evaluation": params["evaluation"]}
+    tree: dict[str, Any] = {name: params[name] for name in ("dataset", "split", "evaluation")}
+    tree |= {"methods": {}, "quantizers": {}}
     for name, value in found.items():
         section, _, key = name.partition(".")
         if key:
@@ -146,7 +148,7 @@ def cell_tags(study: str, used: dict[str, Any], cell: Cell, layout: Layout) -> d
         "quantizer": cell.quantizer,
         "bits": str(cell.bits),
         "seed": str(cell.seed),
-        "dataset": read_json(layout.data / "manifest.json")["dataset"],
+        "dataset": used["dataset"]["name"],
         "study": study,
         "selection": used["training"]["selection"],
         "split_hash": split["split_hash"],

@@ -33,15 +33,13 @@ from pathlib import Path
 
 from pipeline.runtime.entry import {kind}
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Layout
 
 
 def read(folder):
     return "".join(file.read_text() for file in sorted(folder.rglob("*")) if file.is_file())
 
 
-def main(params{given}):
-    layout = Layout(params["study"])
+def main(params, layout{given}):
     target = {folder}
     order = Path("orders") / f"{name}-{{target.name}}.py"
     if order.exists():

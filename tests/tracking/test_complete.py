@@ -70,6 +70,11 @@ def test_runs_of_other_params_are_kept_as_superseded(study: Study) -> None:
     study.track()
     first = {run.info.run_id for run in each_cell_once(study)}
     study.edit("quantizers", "wr", weight=0.7)
+    said = study.track()
+    left = "2 more have results of other params or code, `dvc repro` renews them"
+    assert said == f"6 cells of '{study.name}' are in MLflow; {left}\n"
+    assert {run.info.run_id for run in each_cell_once(study)} == first, "no run of what never was"
+    study.made_anew()
     study.track()
     runs = study.runs()
     old = [run for run in runs if run.data.tags["status"] == "superseded"]
@@ -77,6 +82,7 @@ def test_runs_of_other_params_are_kept_as_superseded(study: Study) -> None:
     assert {run.info.run_id for run in old} < first
     assert len(runs) == CELLS + len(old)
     study.edit("quantizers", "wr", weight=0.1)
+    study.made_anew()
     study.track()
     current = study.runs("tags.kind = 'cell' and tags.status = 'current'")
     assert {run.info.run_id for run in current} == first, "the first results are current again"
