@@ -29,8 +29,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._params: dict[Any, bytes] = {}
-        self._made: dict[str, Any] = {}
-        self._sources: dict[str, Any] = {}
+        self._made: dict[tuple[str, str], Any] = {}  # by path and kind of hash
+        self._sources: dict[tuple[str, str], Any] = {}
         self.is_source: Callable[[Dependency], bool] = lambda dep: True
 
     def next_stage(self) -> None:
@@ -41,7 +41,8 @@ class Memory:
         MemoryFileSystem.store.clear()
 
     def forget(self, dep: "Dependency") -> None:
-        self._made.pop(dep.fs_path, None)
+        for key in [key for key in self._made if key[0] == dep.fs_path]:
+            del self._made[key]
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -61,11 +62,11 @@ class Memory:
             # A copy each time: a lock file would refer from one stage's values to another's where they are one object.
             return pickle.loads(self._params[key])
 
-        def build_once(dep: "Dependency", *arguments: Any, **options: Any) -> Any:
+        def build_once(dep: "Dependency", cache: Any, path: str, fs: Any, name: str, **options: Any) -> Any:
             known = self._sources if self.is_source(dep) else self._made
-            if dep.fs_path not in known:
-                known[dep.fs_path] = build(dep, *arguments, **options)
-            return known[dep.fs_path]
+            if (path, name) not in known:
+                known[path, name] = build(dep, cache, path, fs, name, **options)
+            return known[path, name]
 
         with (
             _replaced(param, "load_path", load),

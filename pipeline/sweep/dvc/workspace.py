@@ -48,10 +48,7 @@ class Workspace:
         #: What `dvc repro` would look at, in its order.
         self.stages: list[PipelineStage] = plan_repro(self._graph, collect_stages(repo, targets or ["dvc.yaml"]))
         self._begun_with = {
-            dep.fs_path: dep.get_hash()
-            for stage in self.stages
-            for dep in stage.deps
-            if self._is_source(dep) and dep.exists and dep.protocol == "local"
+            dep.fs_path: _hash(dep) for stage in self.stages for dep in stage.deps if self._on_disk(dep)
         }
 
     def upstream(self, stage: "PipelineStage") -> list["PipelineStage"]:
@@ -174,10 +171,14 @@ class Workspace:
             known = self._sources[dep.fs_path] = not (trie.has_node(key) or trie.shortest_prefix(key))
         return known
 
+    def _on_disk(self, dep: "Dependency") -> bool:
+        """Whether it is a source, and a file or folder of this machine that is there."""
+        return bool(self._is_source(dep) and dep.exists and dep.protocol == "local")
+
     def _refuse_edits(self, stage: "PipelineStage") -> None:
         for dep in stage.deps:
             begun = self._begun_with.get(dep.fs_path) if dep.hash_name != "params" else None
-            if begun is not None and dep.exists and dep.get_hash() != begun:
+            if begun is not None and dep.exists and _hash(dep) != begun:
                 raise UserError(f"{stage.addressing}: {dep} was edited while the sweep ran; sweep again")
 
 
@@ -206,6 +207,16 @@ def opened(targets: list[str]) -> Iterator[Workspace]:
                 repo.lock.unlock()
     except dvc_exception() as error:
         raise UserError(" ".join(str(error).split())) from error
+
+
+def _hash(dep: "Dependency") -> Any:
+    """A dependency's hash, in the kind that DVC saves.
+
+    One that the stage's lock entry doesn't have begins as DVC 2's kind (``md5-dos2unix``) and gets DVC 3's when it is
+    saved, and so does one of DVC 2 that has changed.
+    """
+    dep.update_legacy_hash_name()
+    return dep.get_hash()
 
 
 def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:
