@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import Diverged, UserError
 
 Array = npt.NDArray[Any]
 
@@ -37,14 +37,15 @@ def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
         (b,) int64 on the device of ``u``: row i of ``u`` is paired with ``targets[result[i]]``. No gradient.
 
     Raises:
-        UserError: shapes that differ, or a value that isn't finite.
+        UserError: shapes that differ.
+        Diverged: a value that isn't finite.
     """
     if u.shape != targets.shape or u.ndim != 2:
         raise UserError(f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}")
     # The matrix is made where u lives, and only it crosses to the host, where looking at it costs no second wait.
     gains = _to_host(u.float() @ targets.float().T)
     if not np.isfinite(gains).all():
-        raise UserError(
+        raise Diverged(
             "u and targets must be finite: the network's outputs have overflowed or are NaN; "
             "lower training.optimizer.learning_rate or the quantizer's weight"
         )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+#: Seeds from which on a deviation is worth a number, and a p-value a star.
+FEWEST = 3
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -20,8 +23,9 @@ class Comparison:
         interval: 95% confidence interval of the mean difference, from the test's t distribution; None where no
             test is possible.
         effect_size: the mean difference in standard deviations: of the differences where paired (Cohen's d_z),
-            of both sides pooled otherwise (Cohen's d); None where no test is possible. Seeds vary little on one
-            data set, so values well above the 0.8 that is called large elsewhere are common.
+            of both sides pooled otherwise (Cohen's d); None where no test is possible, and below three seeds,
+            whose deviation says next to nothing. Seeds vary little on one data set, so values well above the 0.8
+            that is called large elsewhere are common.
         note: why there is no p-value; empty where there is one.
     """
 
@@ -54,7 +58,7 @@ def compare(baseline: Sequence[float], variant: Sequence[float], *, paired: bool
     difference = float(b.mean() - a.mean())
     relative = 100 * difference / float(a.mean()) if a.mean() > 0 else None
     p_value, interval, note = _test(a, b, paired)
-    effect = None if note else difference / _deviation(a, b, paired)
+    effect = None if note or min(len(a), len(b)) < FEWEST else difference / _deviation(a, b, paired)
     return Comparison(p_value, difference, relative, interval, effect, note)
 
 

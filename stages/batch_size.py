@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import Diverged
 from pipeline.runtime.layout import Group, Layout
 from pipeline.runtime.outputs import write_json
 from pipeline.trials.trial import apart, validation_map
@@ -19,7 +19,7 @@ def main(
         try:
             found = validation_map(params, group, {"batch_size": batch_size}, seed, data, apart(params, data, seed))
             write_json(target / "batch_size.json", {"validation_map": found, "note": ""})
-        except UserError as error:  # one that diverges is a result, as it is for tuning
+        except Diverged as error:  # a result, as it is for tuning
             write_json(target / "batch_size.json", {"validation_map": None, "note": str(error)})
 
 

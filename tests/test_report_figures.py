@@ -356,3 +356,18 @@ def test_class_names_and_colours_are_those_of_the_study(tables: Path) -> None:
     about = json.loads((tables / "about.json").read_text(encoding="utf-8"))
     assert about["class_names"][3] == "digit 3"
     assert not set(figures.tsne.CLASSES) & set(PALETTE), "classes keep their colours in the dark scheme"
+
+
+def test_an_image_without_a_label_looks_like_no_class(tables: Path, tmp_path: Path) -> None:
+    from pipeline.report.figures.tsne import _colour, _marker
+
+    copy = tmp_path / "tables"
+    shutil.copytree(tables, copy)
+    points = pandas.read_csv(copy / "tsne.csv")
+    points.loc[:4, "label"] = -1
+    points.to_csv(copy / "tsne.csv", index=False)
+    source = read(copy)
+    assert (_colour(-1), _marker(-1)) not in {(_colour(label), _marker(label)) for label in range(90)}
+    sketch = next(iter(next(figures.tsne.plates(source)).sketches))
+    names = [text.get_text() for legend in sketch.figure.legends for text in legend.get_texts()]
+    assert names[0] == "no label" and len(names) == len(set(names))

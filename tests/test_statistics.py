@@ -304,3 +304,10 @@ def test_a_missing_baseline_is_told_from_one_that_is_not_in_the_grid() -> None:
     table = result_table(frame(*cells("wr", VARIANT)), ["map"], paired=True, groups=groups)
     assert row_of(table, "original")["map_note"] == "missing: train: the loss is nan"
     assert row_of(table, "wr")["map_note"] == "original is missing"
+
+
+def test_two_seeds_give_no_effect_size() -> None:
+    found = compare([0.5, 0.6], [0.52, 0.6205])
+    assert found.p_value is not None and found.effect_size is None
+    assert compare([0.5, 0.6, 0.7], [0.52, 0.6205, 0.71]).effect_size is not None
+    assert compare([0.5, 0.6], [0.52, 0.6205, 0.7], paired=False).effect_size is None

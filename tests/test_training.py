@@ -14,6 +14,7 @@ from pipeline.codes import unpack
 from pipeline.encoding import images as image_module
 from pipeline.preparation import splits
 from pipeline.preparation.arrays import Prepared
+from pipeline.runtime.errors import Diverged
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import read_json
 from pipeline.training.cell import train
@@ -115,3 +116,20 @@ def test_weights_are_float32_and_load_in_the_other_precision(ran: dict[str, Any]
     encode.STAGE.call(digits("bfloat16"), ARGUMENTS)
     assert 0.99 < agreeing, "but for outputs within rounding of 0"
     assert np.array_equal(unpack(np.load(layout.codes(CELL) / "database_codes.npy"), 16), own)
+
+
+def test_the_history_is_closed_where_training_diverges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.training import history
+
+    kept: list[history.History] = []
+    start = history.History.__init__
+    monkeypatch.setattr(history.History, "__init__", lambda self, path=None: (start(self, path), kept.append(self))[0])
+    params = digits("float32")
+    params["training"]["optimizer"]["learning_rate"] = 1e30
+    monkeypatch.chdir(tmp_path)
+    prepare.STAGE.call(params, [])
+    split.STAGE.call(params, ["--seed", "0"])
+    tune.STAGE.call(params, ARGUMENTS[:6])
+    with pytest.raises(Diverged):
+        training.STAGE.call(params, ARGUMENTS)
+    assert all(one._file is None or one._file.closed for one in kept) and kept

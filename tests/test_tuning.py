@@ -173,3 +173,39 @@ def test_trials_are_apart_from_all_query_images(params: dict[str, Any], tmp_path
     with pytest.raises(UserError) as error:
         apart(params, data, SEED)
     one_line(error, "images of seed 100 are query images", "fewer query images")
+
+
+@pytest.mark.parametrize("tried", [{"learning_rate": [0.001, 0.002]}])
+def test_a_mistake_is_no_result(tried: dict[str, Any], params: dict[str, Any], tmp_path: Path) -> None:
+    params["candidates"]["wr"] = tried
+    params["backbone"]["weights"] = str(tmp_path / "nowhere.pt")
+    with pytest.raises(UserError) as error:
+        tuned(params, pictures(tmp_path / "data"), tmp_path / "tuning", GROUP)
+    one_line(error, "nowhere.pt")
+    assert not (tmp_path / "tuning" / "choice.json").exists()
+
+
+@pytest.mark.parametrize(("rate", "fails"), [(1e30, False), (0.002, True)])
+def test_the_stage_of_batch_sizes_keeps_divergence_alone(
+    rate: float, fails: bool, params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages import batch_size
+
+    monkeypatch.chdir(tmp_path)
+    params["study"] = "sizes"
+    (tmp_path / "results" / "sizes").mkdir(parents=True)
+    pictures(tmp_path / "results" / "sizes" / "data")
+    params["training"]["optimizer"]["learning_rate"] = rate
+    if fails:
+        params["backbone"]["weights"] = str(tmp_path / "nowhere.pt")
+    arguments = "--method dsdh --quantizer original --bits 16 --batch-size 8 --seed 100".split()
+    made = tmp_path / "results" / "sizes" / "metrics" / "dsdh-original-16.batch-8-100"
+    if fails:
+        with pytest.raises(UserError) as error:
+            batch_size.STAGE.call(params, arguments)
+        one_line(error, "nowhere.pt")
+        assert not made.exists()
+    else:
+        batch_size.STAGE.call(params, arguments)
+        record = json.loads((made / "batch_size.json").read_text())
+        assert record["validation_map"] is None and "lower training.optimizer.learning_rate" in record["note"]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.runtime.ranges import NonNegative
+from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
 class GreedyHash(Method):
@@ -35,7 +35,14 @@ class GreedyHash(Method):
         quantization: weight of the own term.
     """
 
-    def __init__(self, *, code_length: int, num_classes: int, num_train: int, quantization: NonNegative = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
+        quantization: NonNegative = 0.1,
+    ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.quantization = quantization
         self.classifier = nn.Linear(code_length, num_classes, bias=False)

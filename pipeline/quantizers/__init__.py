@@ -43,7 +43,8 @@ class Quantizer(nn.Module):
         raise NotImplementedError
 
 
-_REGISTRY = Registry("pipeline.quantizers", "quantizer", Quantizer)
+#: ``pipeline.training.setting`` gives these names another meaning.
+_REGISTRY = Registry("pipeline.quantizers", "quantizer", Quantizer, reserved=("batch_size", "learning_rate"))
 names = _REGISTRY.names
 
 

@@ -24,6 +24,11 @@ def why_missing(row: Row, name: str, source: Source) -> str:
 
 
 def significant(row: Row, column: str, source: Source) -> bool:
-    """Whether the row's p-value is below the study's level; False where there is none."""
+    """Whether the row's p-value is below the study's level, from as many seeds as an effect size needs.
+
+    Below three seeds p says next to nothing, and ``pipeline.statistics`` gives no effect size.
+    """
     p, level = number(row.get(column, "")), source.about.get("significance")
-    return p is not None and level is not None and p < level
+    metric = column.removesuffix("_p_value").removesuffix("_p_holm")
+    enough = row.get(f"{metric}_effect_size") != ""
+    return p is not None and level is not None and p < level and enough

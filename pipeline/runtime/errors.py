@@ -1,4 +1,4 @@
-"""The one kind of error that a user's mistake raises."""
+"""The one kind of error that a user's mistake raises, and training that diverges."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,7 @@ class UserError(ValueError):
     The message says what is wrong, where, what was expected and what to do. A stage prints it without a
     traceback and exits with 1; a library caller sees an ordinary ``ValueError``.
     """
+
+
+class Diverged(UserError):
+    """Training left the finite numbers: a mistake in a study's own cell, a result where settings are tried."""

@@ -30,15 +30,28 @@ def whole_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator
     try:
         yield aside
         done = True
-        if target.exists():
-            shutil.rmtree(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(aside, target)
+        _put(aside, target)
     finally:
         if done or not resume:
             shutil.rmtree(aside, ignore_errors=True)
         with suppress(OSError):  # the last one out removes the parent
             aside.parent.rmdir()
+
+
+def _put(aside: Path, target: Path) -> None:
+    """Move a folder to its place; what is there stays until then."""
+    before = aside.with_name(f"{aside.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        os.replace(target, before)
+    try:
+        os.replace(aside, target)
+    except OSError:
+        if before.exists():
+            os.replace(before, target)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _make(folder: Path, *, exist_ok: bool) -> None:

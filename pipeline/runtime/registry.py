@@ -35,12 +35,14 @@ class Registry(Generic[Base]):
         package: the package's dotted name, such as ``pipeline.methods``.
         kind: what an entry is called in messages, such as ``method``.
         base: the class that every entry derives from.
+        reserved: names that no argument of an entry may have, since they mean something else where settings are tried.
     """
 
-    def __init__(self, package: str, kind: str, base: type[Base]) -> None:
+    def __init__(self, package: str, kind: str, base: type[Base], reserved: tuple[str, ...] = ()) -> None:
         self.package = package
         self.kind = kind
         self.base = base
+        self.reserved = reserved
 
     def names(self) -> list[str]:
         """All registered names, sorted."""
@@ -50,7 +52,7 @@ class Registry(Generic[Base]):
         """The class that the file called ``name`` defines.
 
         Raises:
-            UserError: no such name; the message lists the known ones.
+            UserError: no such name; the message lists the known ones. Or an argument has a reserved name.
         """
         if name not in self.names():
             known = ", ".join(self.names())
@@ -58,6 +60,11 @@ class Registry(Generic[Base]):
         module = importlib.import_module(f"{self.package}.{name}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__:
+                if taken := sorted(set(inspect.signature(value).parameters) & set(self.reserved)):
+                    raise UserError(
+                        f"{module.__file__}: {self.kind} {name!r} has an argument {taken[0]!r}, which is training's "
+                        "where settings are tried; give it another name"
+                    )
                 return value
         raise UserError(f"{module.__file__} defines no class derived from {self.base.__name__}")
 

@@ -92,7 +92,9 @@ def _execute(call: Call, params: dict[str, Any]) -> None:
         return
     name, arguments = call.module
     if name not in sys.modules:
-        importlib.import_module(name)  # which stops the collector, as stages/__init__.py says
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+        gc.disable()  # as a stage that starts as a script does (stages/__init__.py)
+        importlib.import_module(name)
         gc.freeze()
         gc.enable()
     if call.on_device:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.methods import Method
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.quantizers import Quantizer
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import Diverged
 from pipeline.training import optimization
 from pipeline.training.history import History
 from pipeline.training.objective import losses
@@ -79,9 +80,13 @@ class Trainer:
         A last batch that isn't full is left out of its epoch; the order is drawn anew for each.
 
         Raises:
-            UserError: the loss is no longer finite.
+            Diverged: the loss is no longer finite.
         """
         self.prime()
+        with closing(history):
+            return self._fit(history)
+
+    def _fit(self, history: History) -> Fitted:
         best: Fitted | None = None
         best_score = -math.inf
         epochs = self.settings["epochs"]
@@ -98,7 +103,6 @@ class Trainer:
                     best = Fitted(state, epoch + 1, row["validation_map"])
             history.add(row)
             progress.set_postfix({name: f"{value:.4f}" for name, value in row.items() if name != "epoch"})
-        history.close()
         assert best is not None  # the last epoch is always validated
         return best
 
@@ -110,7 +114,7 @@ class Trainer:
         """Train for one epoch, counted from 0; returns its number from 1, learning rate and mean losses.
 
         Raises:
-            UserError: the loss is no longer finite.
+            Diverged: the loss is no longer finite.
         """
         self.network.train()
         self.method.start_epoch(epoch)
@@ -126,7 +130,7 @@ class Trainer:
         totals = torch.stack(list(sums.values())).tolist()
         means = {name: total / self.batches for name, total in zip(sums, totals, strict=True)}
         if not math.isfinite(means["loss"]):
-            raise UserError(
+            raise Diverged(
                 f"training: the loss is {means['loss']} in epoch {epoch + 1}; "
                 "lower training.optimizer.learning_rate or the quantizer's weight"
             )

@@ -48,7 +48,8 @@ def validation_map(
         split: from ``apart``.
 
     Raises:
-        UserError: the loss isn't finite, or the batch size is larger than an epoch.
+        Diverged: the loss isn't finite.
+        UserError: the batch size is larger than an epoch, or whatever else is wrong with the params.
     """
     params = with_setting(params, group, setting)
     if params["training"]["selection"] == "test":

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import Diverged, UserError
 from pipeline.runtime.layout import Group
 from pipeline.runtime.outputs import write_json
 from pipeline.training.setting import Setting
@@ -71,7 +71,7 @@ def _trials(
         for seed in params["tune"]["seeds"]:
             try:
                 yield trial, seed, validation_map(params, group, setting, seed, images, splits[seed]), ""
-            except UserError as error:
+            except Diverged as error:
                 yield trial, seed, None, str(error)
 
 

@@ -322,3 +322,12 @@ def test_the_loop_visits_the_methods_part_of_the_split(
         assert max(first | second) > len(split.train)
     else:
         assert np.array_equal(indices, split.train)
+
+
+@pytest.mark.parametrize("argument", ["code_length", "num_classes", "num_train"])
+@every_method
+def test_nothing_can_be_made_of_no_bits_classes_or_images(name: str, argument: str) -> None:
+    given = {"code_length": BITS, "num_classes": CLASSES, "num_train": 6} | {argument: 0}
+    with pytest.raises(UserError) as error:
+        methods.create(name, **given)
+    one_line(error, f"method {name!r}, {argument}", "greater than 0", "0")

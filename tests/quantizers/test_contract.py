@@ -1,6 +1,7 @@
 """What every registered quantizer promises; a new one is found here by itself. Then what groups of them share."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +179,19 @@ def test_root_of_distance_obeys_the_triangle_inequality(name: str) -> None:
         assert math.sqrt(ac) <= math.sqrt(ab) + math.sqrt(bc) + 1e-12
         squares_do_not += ac > ab + bc
     assert squares_do_not > 50
+
+
+@pytest.mark.parametrize("argument", ["batch_size", "learning_rate"])
+def test_no_argument_has_a_name_that_is_training_s(
+    argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting of that name would be taken for the training's."""
+    (tmp_path / f"mine_{argument}.py").write_text(
+        "from pipeline.quantizers import Quantizer\n\n\nclass Mine(Quantizer):\n"
+        f"    def __init__(self, *, {argument}: float = 1.0) -> None:\n        super().__init__()\n"
+    )
+    monkeypatch.setattr(quantizers, "__path__", [*quantizers.__path__, str(tmp_path)])
+    monkeypatch.setattr("pipeline.runtime.registry.file_names", lambda folder: [f"mine_{argument}"])
+    with pytest.raises(UserError) as error:
+        quantizers.create(f"mine_{argument}")
+    one_line(error, "argument", repr(argument), "another name")

@@ -19,6 +19,8 @@ from pipeline.report.source import Source
 
 #: Ten colours that can be told apart with most kinds of colour vision, on white and on black (Petroff 2021).
 CLASSES = tuple(to_hex(color) for color in matplotlib.color_sequences["petroff10"])
+#: Images without a label: a colour and a marker that no class has.
+UNLABELLED, STAR = "#555555", "*"
 ACROSS = 7
 CAPTION = (
     "The same images in every panel, coloured by (first) class. t-SNE keeps near neighbours near; its axes, the sizes "
@@ -82,23 +84,34 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.text(0.5, 0.5, "n/a", color=AXIS, ha="center", va="center", transform=axes.transAxes)
         return
     label, size = points["label"].astype(int), min(14.0, max(1.5, 4000 / len(points)))
-    for turn, rows in points.groupby(label // len(CLASSES)):
-        shades = [CLASSES[place % len(CLASSES)] for place in label[rows.index]]
-        marker = MARKERS[turn % len(MARKERS)]
+    for marker, rows in points.groupby(label.map(_marker)):
+        shades = [_colour(one) for one in label[rows.index]]
         # as pixels: a thousand elements a panel would make the page slow
         axes.scatter(rows["x"], rows["y"], s=size, c=shades, marker=marker, alpha=0.8, linewidths=0, rasterized=True)
 
 
 def _legend(figure: Figure, source: Source, labels: list[int]) -> None:
     known = source.about.get("class_names") or []
-    names = [str(known[label]) if label < len(known) else f"class {label}" for label in labels]
+    names = [_name(label, known) for label in labels]
     handles = [
-        Line2D([], [], linestyle="", color=CLASSES[label % len(CLASSES)],
-               marker=MARKERS[label // len(CLASSES) % len(MARKERS)], markersize=6)
-        for label in labels
-    ]  # fmt: skip
+        Line2D([], [], linestyle="", color=_colour(label), marker=_marker(label), markersize=6) for label in labels
+    ]
     fitting = max(1, 130 // (max(map(len, names)) + 4))
     figure.legend(
         handles, names, loc="outside upper left", ncols=min(len(names), fitting), fontsize=9,
         handlelength=1, handletextpad=0.3, columnspacing=1.2,
     )  # fmt: skip
+
+
+def _colour(label: int) -> str:
+    return UNLABELLED if label < 0 else CLASSES[label % len(CLASSES)]
+
+
+def _marker(label: int) -> str:
+    return STAR if label < 0 else MARKERS[label // len(CLASSES) % len(MARKERS)]
+
+
+def _name(label: int, known: list[str]) -> str:
+    if label < 0:
+        return "no label"
+    return str(known[label]) if label < len(known) else f"class {label}"

@@ -7,13 +7,15 @@ from pipeline.report.rows import Row, significant
 from pipeline.report.source import Source, number
 from pipeline.report.tables.model import Column, Value, missing
 from pipeline.report.tables.values import exact, signed
+from pipeline.statistics import FEWEST
 
 
 def star_caption(source: Source) -> list[str]:
     level, test = source.about.get("significance"), source.about.get("test")
     if level is None:
         return []
-    return [f"* marks p < {level} against quantizer {BASELINE}" + (f" ({test})" if test else "") + "."]
+    marks = f"* marks p < {level} against quantizer {BASELINE}"
+    return [marks + (f" ({test})" if test else "") + f"; none below {FEWEST} seeds."]
 
 
 def comparison_columns(source: Source) -> list[Column]:
@@ -54,7 +56,7 @@ def comparison(row: Row, metric: str, source: Source) -> list[Value]:
         difference,
         interval,
         change("improvement_percent", 2, f"{BASELINE} is not above 0" if difference.data else note),
-        change("effect_size", 1),
+        change("effect_size", 1, note if number(row.get(f"{metric}_p_value", "")) is None else "fewer than 3 seeds"),
         chance("p_value", explained=True),
         chance("p_holm", explained=False),
     ]
@@ -65,5 +67,5 @@ def test_caption(source: Source) -> list[str]:
     compared = (
         f"Δ, its 95% interval, improvement, effect and p compare with quantizer {BASELINE} of the same method and bits"
     )
-    star = "" if level is None else f"; * marks p < {level}"
+    star = "" if level is None else f"; * marks p < {level}, no star and no effect below {FEWEST} seeds"
     return [compared + (f"; p: {test}" if test else "") + star + "."]
