@@ -1,5 +1,7 @@
 """Datasets: where images and labels come from. One file each; ``prepare`` turns any into the same arrays."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,14 @@ class Dataset:
         ids: n texts that name the images (a file's path inside the dataset, or a number).
         labels: (n, C) uint8, 1 where an image has a class.
         published: how many images the published dataset has; None where there is none.
+        left_out: how many of the raw files aren't taken, or what else isn't there, by reason in words.
     """
 
     class_names: list[str]
     ids: list[str]
     labels: npt.NDArray[np.uint8]
     published: int | None = None
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def picture(self, row: int) -> Image.Image:
         """Image number ``row`` as Pillow opens it: any mode, any size, not decoded yet.

@@ -2,14 +2,16 @@
 
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pipeline.runtime.errors import UserError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+#: Folders and files that archivers, file managers and storage boxes leave beside what users put there.
+LEFTOVERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 
 
 class Files:
@@ -39,35 +41,68 @@ class Files:
 
     @cached_property
     def names(self) -> list[str]:
-        """All files, sorted; hidden ones and those that an archiver left (``__MACOSX``) apart.
+        """All files, sorted; hidden ones and ``LEFTOVERS`` apart.
+
+        Links to folders are followed; a folder that was met already isn't entered again.
 
         Raises:
-            UserError: an archive holds a name that leads out of it.
+            UserError: a name leads out of an archive, stands twice in it, holds a line break or isn't UTF-8.
         """
-        if self._is_zip:
-            found = [inside(name, str(self.root)) for name in self._zip.namelist() if not name.endswith("/")]
-        else:
-            found = [
-                (Path(folder) / file).relative_to(self.root).as_posix()
-                for folder, _, files in os.walk(self.root)
-                for file in files
-            ]
-        parts = ((name, PurePosixPath(name).parts) for name in found)
-        return sorted(name for name, p in parts if not any(part.startswith((".", "__MACOSX")) for part in p))
+        found = sorted(self._members) if self._is_zip else sorted(self._walked())
+        for name in found:
+            self._refuse_unusable(name)
+        return [name for name in found if not any(map(_leftover, PurePosixPath(name).parts))]
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self._zip.namelist())
+    def folders(self) -> list[str]:
+        """The folders right below the root, sorted, empty ones too; hidden ones and ``LEFTOVERS`` apart."""
+        if self._is_zip:
+            entries = [info.filename.replace("\\", "/").removeprefix("./") for info in self._zip.infolist()]
+            found = {entry.split("/")[0] for entry in entries if "/" in entry}
+        else:
+            found = {entry.name for entry in os.scandir(self.root) if entry.is_dir()}
+        return sorted(name for name in found if name and not _leftover(name))
+
+    def _walked(self) -> Iterator[str]:
+        met = {os.path.realpath(self.root)}
+        for folder, below, files in os.walk(self.root, followlinks=True):
+            places = {name: os.path.realpath(os.path.join(folder, name)) for name in below}
+            below[:] = [name for name, place in places.items() if place not in met]
+            met.update(places.values())
+            for file in files:
+                yield (Path(folder) / file).relative_to(self.root).as_posix()
+
+    def _refuse_unusable(self, name: str) -> None:
+        """Names stand in text files, a line each."""
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"dataset.path: the file name {os.fsencode(name)!r} isn't UTF-8; rename it") from None
+        if len(name.splitlines()) != 1:
+            raise UserError(f"dataset.path: the file name {name!r} holds a line break; rename it")
+
+    @cached_property
+    def _members(self) -> dict[str, str]:
+        """An archive's files by their names with forward slashes, as whatever archiver wrote them."""
+        members: dict[str, str] = {}
+        for info in self._zip.infolist():
+            if info.filename.endswith(("/", "\\")):
+                continue
+            name = inside(info.filename, str(self.root))
+            if name in members:
+                raise UserError(f"dataset.path: {self.root} holds {name} twice; make the archive anew with one of them")
+            members[name] = info.filename
+        return members
 
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.root)
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
             raise UserError(f"dataset.path: {self.root} can't be read: {error}") from None
 
     def has(self, name: str) -> bool:
-        return name in self._known if self._is_zip else (self.root / name).is_file()
+        return name in self._members if self._is_zip else (self.root / name).is_file()
 
     def open(self, name: str) -> BinaryIO:
         """Open one file for reading.
@@ -78,7 +113,7 @@ class Files:
         if not self._is_zip:
             return (self.root / name).open("rb")
         try:
-            return self._zip.open(name)  # type: ignore[return-value]
+            return self._zip.open(self._members[name])  # type: ignore[return-value]
         except (KeyError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it is encrypted
             raise OSError(str(error)) from None
 
@@ -103,6 +138,10 @@ class Files:
         if missing:
             shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
             raise UserError(f"{self.root}: {len(missing):,} of {len(names):,} {what} are missing: {shown}; {advice}")
+
+
+def _leftover(part: str) -> bool:
+    return part.startswith(".") or part in LEFTOVERS
 
 
 def inside(name: str, where: str) -> str:

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+from collections import Counter
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +48,10 @@ class Images(PictureFiles):
             found = _list(files, _lists.placed(labels))
         names, multi_hot, classes = found
         files.require(names, "pictures", ADVICE)
+        if len(classes) == 1:
+            raise UserError(f"{files.root / (labels or '')}: one class ({classes[0]}); expected at least two")
         super().__init__(files, names, multi_hot, classes)
+        self.left_out = _left_out(files, set(names), classes if labels is None else None)
 
 
 def _list(files: Files, name: str) -> Labelled:
@@ -111,6 +116,22 @@ def _folders(files: Files) -> Labelled:
             "or a file of labels in dataset.labels"
         )
     return names, labels, classes
+
+
+def _left_out(files: Files, taken: set[str], by_folder: list[str] | None) -> dict[str, int]:
+    """How many files that may be pictures weren't taken, by reason.
+
+    Args:
+        by_folder: the classes, where they are the names of folders; each folder without a picture is named then.
+    """
+    others = [name for name in files.names if name not in taken]
+    if by_folder is None:
+        unlisted = sum(name.lower().endswith(PICTURES) for name in others)
+        return {"pictures that the file of labels doesn't name": unlisted} if unlisted else {}
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
+    found = {f"{kind}: not a kind of picture that is read": count for kind, count in sorted(kinds.items())}
+    empty = [name for name in files.folders if name not in by_folder]
+    return found | {f"class folder {name}: no picture in it that is read": 1 for name in empty}
 
 
 def _indicators(labels_of: list[list[str]]) -> tuple[npt.NDArray[np.uint8], list[str]]:

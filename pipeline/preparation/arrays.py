@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.datasets import Dataset
 
 Images = npt.NDArray[np.uint8]
+UNREADABLE = "pictures that can't be read, see skipped.txt"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,20 @@ def write(
     manifest = _manifest(dataset, name, image_size, kept)
     manifest["content_hash"] = hashlib.sha256(pixels + labels.tobytes() + ids.encode()).hexdigest()
     write_json(target / "manifest.json", manifest)
+    print("\n".join(summary(manifest)))
+
+
+def summary(manifest: dict[str, Any]) -> list[str]:
+    """What was found, in a few lines: images, classes, images a class, and what was left out and why."""
+    counts = manifest["classes"]
+    least, most = min(counts, key=counts.__getitem__), max(reversed(counts), key=counts.__getitem__)
+    unlabelled = f", {manifest['unlabelled']:,} without a label" if manifest["unlabelled"] else ""
+    lines = [
+        f"{manifest['dataset']}: {manifest['images']:,} images{unlabelled}, {len(counts):,} classes",
+        f"images a class: {counts[least]:,} ({least}) to {counts[most]:,} ({most})",
+    ]
+    lines += [f"left out: {reason} ({count:,})" for reason, count in manifest["left_out"].items()]
+    return lines
 
 
 def _manifest(dataset: "Dataset", name: str, image_size: int, kept: npt.NDArray[np.int64]) -> dict[str, Any]:
@@ -90,6 +105,7 @@ def _manifest(dataset: "Dataset", name: str, image_size: int, kept: npt.NDArray[
         "image_size": image_size,
         "published": dataset.published,
         "skipped": len(dataset.ids) - len(kept),
+        "left_out": {**dataset.left_out, **({UNREADABLE: bad} if (bad := len(dataset.ids) - len(kept)) else {})},
         "classes": dict(zip(dataset.class_names, labels.sum(axis=0, dtype=np.int64).tolist(), strict=True)),
         "labels_per_image": round(float(labels.sum() / len(kept)), 4),
         "unlabelled": int((labels.sum(axis=1) == 0).sum()),

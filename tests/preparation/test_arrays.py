@@ -42,6 +42,7 @@ def test_manifest_says_what_is_there(tmp_path: Path) -> None:
         "image_size": 4,
         "published": None,
         "skipped": 0,
+        "left_out": {},
         "classes": {"a": 4, "b": 2},
         "labels_per_image": 1.0,
         "unlabelled": 1,

@@ -545,8 +545,9 @@ def test_all_kinds_of_broken_files_together_are_skipped_without_a_word_but_one(t
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    said = (run.stdout + run.stderr).splitlines()
+    said = run.stderr.splitlines()
     assert len(said) == 1
+    assert run.stdout.splitlines()[-1] == f"left out: pictures that can't be read, see skipped.txt ({len(BROKEN)})"
     assert f"{len(BROKEN)} of {len(BROKEN) + 1} pictures were left out" in said[0]
     assert len((tmp_path / "data" / "skipped.txt").read_text().splitlines()) == len(BROKEN)
     shutil.rmtree(files)
