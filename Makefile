@@ -2,83 +2,85 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3
-VENV := $(CURDIR)/.venv
-BIN := $(VENV)/bin
-export PATH := $(BIN):$(PATH)
+# Targets and files are named from this folder: make takes a path with a space in it for two. This line alone needs the
+# whole path, which make passes on as it is.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export CELL
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro sweep report ui track register verify published share fetch-results check-shared test check \
 	cells clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-setup: $(VENV)/.repro ## make .venv and install requirements.txt
+setup: .venv/.repro ## make .venv and install requirements.txt
 
-repro: $(VENV)/.repro ## run what is out of date (dvc repro), then print the results table
+repro: .venv/.repro ## run what is out of date (dvc repro), then print the results table
+	@python -m pipeline check >/dev/null
 	dvc repro
 	@python -m pipeline.report
 
-ui: $(VENV)/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
+ui: .venv/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
 	@case "$$MLFLOW_TRACKING_URI" in \
 	  http*) echo "the runs are on your server: $$MLFLOW_TRACKING_URI" ;; \
 	  *) exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" ;; \
 	esac
 
-sweep: $(VENV)/.repro ## the same in parallel on all cores and GPUs, or on RAY_ADDRESS's cluster (ARGS=--dry-run ...)
+sweep: .venv/.repro ## the same in parallel on all cores and GPUs, or on RAY_ADDRESS's cluster (ARGS=--dry-run ...)
 	@python -m pipeline.sweep $(ARGS)
 	@$(if $(findstring --dry-run,$(ARGS)),,python -m pipeline.report)
 
-report: $(VENV)/.repro ## make tables and page from the cells that are there, when some failed
+report: .venv/.repro ## make tables and page from the cells that are there, when some failed
 	python -m stages.aggregate
 	python -m stages.report
 	@python -m pipeline.report
 
-track: $(VENV)/.repro ## bring all results of the study into MLflow
+track: .venv/.repro ## bring all results of the study into MLflow
 	@python -m pipeline.tracking
 
-register: $(VENV)/.repro ## the best network of CELL=method-quantizer-bits as a model in MLflow
-	@python -m pipeline.tracking.register $(subst -, ,$(CELL))
+register: .venv/.repro ## the best network of CELL=method-quantizer-bits as a model in MLflow
+	@python -m pipeline.tracking.register "$$CELL"
 
-verify: $(VENV)/.repro ## check that every number in the tables follows from the stored codes
+verify: .venv/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline.verification
 
-published: $(VENV)/.repro ## count which of the published numbers have a counterpart in results/
+published: .venv/.repro ## count which of the published numbers have a counterpart in results/
 	@python -m pipeline.report.published
 
-share: $(VENV)/.repro ## give results to colleagues: push them to the DVC remote, run cache included
+share: .venv/.repro ## give results to colleagues: push them to the DVC remote, run cache included
 	@python -m pipeline.sharing share
 
-fetch-results: $(VENV)/.repro ## get the results of the commit that is checked out from the DVC remote
+fetch-results: .venv/.repro ## get the results of the commit that is checked out from the DVC remote
 	@python -m pipeline.sharing fetch
 
-check-shared: $(VENV)/.repro ## name the stages whose results the DVC remote lacks
+check-shared: .venv/.repro ## name the stages whose results the DVC remote lacks
 	@python -m pipeline.sharing check
 
-test: $(VENV)/.test ## run the tests
+test: .venv/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)
 
-check: $(VENV)/.test ## run the linter, the formatter's check and the type checker
+check: .venv/.test ## run the linter, the formatter's check and the type checker
 	ruff check .
 	ruff format --check .
 	mypy
 
-cells: $(VENV)/.repro ## after adding a method: write its cells/<method>/, name it in every study
+cells: .venv/.repro ## after adding a method: write its cells/<method>/, name it in every study
 	@python -m cells.generate
 
 clean: ## remove .venv and caches; results and the DVC cache stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "error: Python 3.11 or newer is needed, $$($(PYTHON) --version) was found; try make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+.venv/bin/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or newer is needed, $$("$(PYTHON)" --version) was found; try make PYTHON=python3.12" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
 
-$(VENV)/.repro: requirements.txt | $(BIN)/python
-	$(BIN)/pip install --quiet -r requirements.txt
+.venv/.repro: requirements.txt | .venv/bin/python
+	.venv/bin/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/.test: requirements-dev.txt requirements-offline.txt $(VENV)/.repro
-	$(BIN)/pip install --quiet -r requirements-dev.txt
+.venv/.test: requirements-dev.txt requirements-offline.txt .venv/.repro
+	.venv/bin/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -12,11 +12,11 @@ import yaml
 
 from pipeline import datasets, methods
 from pipeline import params as gate
-from pipeline.params.check import Loader
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.yaml12 import parse
 
 ROOT = Path(__file__).parent.parent
-CONTENT = yaml.load((ROOT / "params.yaml").read_text(), Loader)
+CONTENT = parse((ROOT / "params.yaml").read_text())
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -197,6 +197,16 @@ def test_all_mistakes_at_once() -> None:
         ("a: 1\nb: 2\na: 3", "line 3: the key 'a' stands there twice; keep one"),
         ("", "expected sections such as 'dataset:'"),
         ("- 1", "expected sections such as 'dataset:'"),
+        ("a: 1\n---\nb: 2", "line 2: not YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1: not YAML"),
+        ("a: *nothing", "line 1: not YAML"),
+        ("a: =", "line 1: not YAML"),
+        ("a:\n\t- 1", "line 2: not YAML"),
+        ("a: 2020-13-45", "not YAML"),
+        ("? [a, b]\n: 1", "expected a word as the key"),
+        ("{1: 2}", "1: expected a word as the key"),
+        ("training: {3: 2}", "training.3: expected a word as the key"),
+        ("training: {null: 2}", "training.None: expected a word as the key"),
     ],
 )
 def test_files_that_are_no_params(tmp_path: Path, text: str, line: str) -> None:
@@ -209,7 +219,7 @@ def test_files_that_are_no_params(tmp_path: Path, text: str, line: str) -> None:
 
 
 def test_numbers_are_read_as_dvc_reads_them() -> None:
-    assert yaml.load("{a: 1e-3, b: 1e3, c: 1.5, d: 3, e: 1e, f: e5}", Loader) == {
+    assert parse("{a: 1e-3, b: 1e3, c: 1.5, d: 3, e: 1e, f: e5}") == {
         "a": 0.001, "b": 1000.0, "c": 1.5, "d": 3, "e": "1e", "f": "e5",
     }  # fmt: skip
 
@@ -251,3 +261,86 @@ def test_tuning_must_try_as_many_settings_for_each_quantizer() -> None:
     assert gate.check(content) == [], "of no interest where nothing is tuned"
     del content["candidates"]["wr"]
     assert gate.check(content) == ["candidates.wr: missing, but the grid uses it; expected its section"]
+
+
+# What DVC reads is what the gate reads.
+
+SPELLINGS = [
+    *"yes no on off y n Yes NO On true True TRUE false False null Null ~ none".split(),
+    *"010 016 0o10 0x10 0b11 1_000 1:30 1:0.5 1e-4 1e3 .5 5. +1 -0 .inf -.Inf .nan 1e 1.5e+3 0.1".split(),
+    *["", "2020-01-02", "2020-01-02 10:00:00", "'yes'", '"010"', "[yes, 010]", "{a: on}", "1,000"],
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_every_spelling_is_to_the_gate_what_it_is_to_dvc(spelling: str) -> None:
+    from dvc.utils.serialize import parse_yaml
+
+    text = f"value: {spelling}\nbase: &base {{a: 1, b: 2}}\nown:\n  <<: *base\n  b: 3\n"
+    ours, theirs = parse(text), parse_yaml(text, "params.yaml")
+    assert repr(ours) == repr(theirs)
+    assert ours["own"] == {"a": 1, "b": 3}
+
+
+@pytest.mark.parametrize(
+    ("path", "spelling", "line"),
+    [
+        ("training.augmentation.flip", "yes", "training.augmentation.flip: expected boolean; found 'yes'"),
+        ("statistics.paired", "off", "statistics.paired: expected boolean; found 'off'"),
+        ("training.epochs", "010", ""),
+        ("training.epochs", "1:30", "training.epochs: expected integer; found"),
+    ],
+)
+def test_a_spelling_is_taken_as_dvc_does_or_refused(tmp_path: Path, path: str, spelling: str, line: str) -> None:
+    from dvc.utils.serialize import load_yaml
+
+    mark = "MARK-OF-THE-TEST"
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(changed(path, mark)).replace(mark, spelling))
+    if line:
+        with pytest.raises(UserError) as caught:
+            gate.read(file)
+        assert line in str(caught.value) and "\n" not in str(caught.value)
+    else:
+        assert gate.read(file) == load_yaml(str(file))
+        assert gate.read(file)["training"]["epochs"] == 10
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8-sig"])
+def test_other_encodings_are_one_line_or_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes(("# caf\u00e9\n" + yaml.safe_dump(CONTENT)).encode(encoding))
+    if encoding == "utf-8-sig":
+        assert gate.read(file) == CONTENT
+        return
+    with pytest.raises(UserError, match="not UTF-8 text") as caught:
+        gate.read(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**64, 2**70])
+@pytest.mark.parametrize("path", ["grid.seeds", "visualize.seeds", "batch_size.seeds"])
+def test_seeds_that_not_every_generator_takes_are_refused(path: str, seed: int) -> None:
+    assert any(f"{path}.0: expected less than 4294967296" in line for line in gate.check(changed(path, [seed])))
+    assert not any("less than" in line for line in gate.check(changed(path, [2**32 - 1])))
+
+
+@pytest.mark.parametrize(
+    ("harm", "line"),
+    [
+        (lambda content: content.clear(), "expected sections such as 'dataset:'"),
+        (lambda content: content["grid"].update(methods=None), "grid.methods: expected"),
+        (lambda content: content["grid"].pop("seeds"), "grid.seeds: missing"),
+        (lambda content: content.update(grid=None), "grid: expected"),
+    ],
+)
+@pytest.mark.parametrize("command", [["-m", "pipeline", "check"], ["-m", "pipeline.sweep"], ["-m", "stages.aggregate"]])
+def test_what_dvc_would_meet_first_is_one_line(tmp_path: Path, harm: Any, line: str, command: list[str]) -> None:
+    content = copy.deepcopy(CONTENT)
+    harm(content)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content) if content else "")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert line in done.stderr and "Traceback" not in done.stderr
+    assert all(said.startswith("error: params.yaml: ") for said in done.stderr.splitlines())

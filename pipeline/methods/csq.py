@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pipeline.methods import Method
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.ranges import NonNegative, NonNegativeInt, PositiveInt
+from pipeline.runtime.ranges import NonNegative, PositiveInt, Seed
 
 Centers = npt.NDArray[np.int8]
 
@@ -47,7 +47,7 @@ class CSQ(Method):
         num_classes: PositiveInt,
         num_train: PositiveInt,
         quantization: NonNegative = 0.0001,
-        center_seed: NonNegativeInt = 0,
+        center_seed: Seed = 0,
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.quantization = quantization

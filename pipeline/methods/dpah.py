@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.runtime.ranges import NonNegative, NonNegativeInt, Positive, PositiveInt
+from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt, Seed
 
 # Keeps the quotient of the kurtosis finite for a bit that is the same in all images.
 _EPSILON = 1e-6
@@ -51,7 +51,7 @@ class DPAH(Method):
         scale: Positive = 20.0,
         kurtosis: NonNegative = 0.01,
         spread: Positive = 1.0,
-        center_seed: NonNegativeInt = 0,
+        center_seed: Seed = 0,
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.scale, self.kurtosis = scale, kurtosis

@@ -1,38 +1,17 @@
 """Read params.yaml and check it whole; every mistake is one line."""
 
 import re
+from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.params.schema import Named, model, own, room
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
-
-
-class Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers, as DVC reads them (``1e-3`` is a number), and no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise UserError(f"line {line}: the key {key!r} stands there twice; keep one")
-            seen.add(key)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+from pipeline.runtime.yaml12 import parse
 
 
 def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
@@ -44,26 +23,43 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, isn't YAML or breaks the schema; one line a mistake.
     """
+    text = ""
     try:
-        content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 (a SafeLoader)
+        text = path.read_bytes().decode("utf-8-sig")
+        content: dict[str, Any] = parse(text)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run in the project's root, or copy one of studies/ there") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}:" if mark else ""
-        raise UserError(f"{path}:{where} not YAML: {getattr(error, 'problem', error)}") from None
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from None
+    except Exception as error:  # ruamel.yaml's, and what it lets through of a broken date or number
+        raise UserError(f"{path}:{_place(error, text)} {_reason(error)}") from None
     problems = check(content)
     if problems:
         raise UserError("\n".join(f"{path}: {problem}" for problem in problems))
     return content
 
 
+def _place(error: Exception, text: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    # What is missing at the end is missing on the last line, not after it.
+    return f" line {min(mark.line + 1, len(text.splitlines()))}:" if mark else ""
+
+
+def _reason(error: Exception) -> str:
+    """The parser's own words, in one line and without its advice to programmers."""
+    words = " ".join(str(getattr(error, "problem", None) or error).split())
+    twice = re.match(r'found duplicate key "(.*?)"', words)
+    return f"the key {twice[1]!r} stands there twice; keep one" if twice else f"not YAML: {words}"
+
+
 def check(content: Any) -> list[str]:
     """All that is wrong with a params file's content, one line each; empty when nothing is."""
     if not isinstance(content, dict):
         return ["expected sections such as 'dataset:' and 'grid:', found none"]
+    if odd := list(_odd_keys(content)):
+        return odd
     problems = []
     named = Named(_named(content, "dataset", "name", "datasets"), _named(content, "split", "protocol", "protocols"))
     try:
@@ -71,6 +67,19 @@ def check(content: Any) -> list[str]:
     except ValidationError as error:
         problems = [_line(dict(details), named) for details in error.errors()]
     return list(dict.fromkeys(problems + _across_sections(content)))
+
+
+def _odd_keys(content: Any, place: str = "") -> Iterator[str]:
+    """Keys that aren't text, which a dotted name can't reach."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if isinstance(key, str):
+                yield from _odd_keys(value, f"{place}{key}.")
+            else:
+                yield f"{place}{_short(key)}: expected a word as the key"
+    elif isinstance(content, list):
+        for value in content:
+            yield from _odd_keys(value, place)
 
 
 def _named(content: dict[str, Any], section: str, key: str, place: str) -> str | None:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 import pipeline
 from pipeline.params.signatures import arguments, hyperparameters
 from pipeline.params.strict import Strict
-from pipeline.runtime.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
+from pipeline.runtime.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Seed
 from pipeline.runtime.registry import file_names
 
 ROOMS = Path(pipeline.__file__).parent
@@ -115,7 +115,7 @@ class Grid(Strict):
         AfterValidator(lambda methods: _some_method(dict(methods)) and methods),
     ]
     bits: Annotated[list[Bits], NotEmpty, Distinct]
-    seeds: Annotated[list[NonNegativeInt], NotEmpty, Distinct]
+    seeds: Annotated[list[Seed], NotEmpty, Distinct]
 
 
 class Compute(Strict):
@@ -175,7 +175,7 @@ class Informativeness(Strict):
 
 
 class Tune(Strict):
-    seeds: Annotated[list[NonNegativeInt], NotEmpty, Distinct]
+    seeds: Annotated[list[Seed], NotEmpty, Distinct]
 
 
 class Timing(Strict):
@@ -191,14 +191,14 @@ class BatchSizes(Strict):
     quantizers: Quantizers
     bits: Annotated[list[Bits], Distinct]
     values: Annotated[list[BatchSize], Distinct]
-    seeds: Annotated[list[NonNegativeInt], Distinct]
+    seeds: Annotated[list[Seed], Distinct]
 
 
 class Visualize(Strict):
     methods: Methods
     quantizers: Quantizers
     bits: Annotated[list[Bits], Distinct]
-    seeds: Annotated[list[NonNegativeInt], Distinct]
+    seeds: Annotated[list[Seed], Distinct]
     images: PositiveInt
     perplexity: Positive
     queries: PositiveInt

@@ -94,10 +94,26 @@ def command(run: Callable[[Params], str]) -> int:
         the exit code: 1 where params.yaml or ``run`` had something to say against it, in one line each.
     """
     try:
-        print(run(gate.read()))
+        return said(run(gate.read()))
     except UserError as error:
         complain(error)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def said(text: str) -> int:
+    """Print what a command has to say; a reader that has seen enough (``| head``) is no error.
+
+    Returns:
+        the exit code.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What Python would write at its end goes nowhere (Python's manual, "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pipeline.runtime.yaml12 import parse
 
 #: The folder of the code that is running: dvc.yaml, stages/ and pipeline/ are in it.
 PROJECT = Path(__file__).parents[2]
@@ -235,8 +235,7 @@ def _entry(stage: str, item: Item) -> Any:
 
 @cache
 def _stages(file: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    stages: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), loader)["stages"]
+    stages: dict[str, Any] = parse(file.read_text(encoding="utf-8"))["stages"]
     return stages
 
 

@@ -13,5 +13,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+#: What all sources of random numbers take: NumPy's, torch's, scikit-learn's (the least, below 2^32).
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 #: The parts of a dataset that a protocol draws; the database is what it leaves.
 Part = Literal["query", "validation", "train"]
