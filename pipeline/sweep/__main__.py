@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import params as gate
-from pipeline.runtime.entry import complain
+from pipeline.runtime.entry import complain, said
 from pipeline.runtime.errors import UserError
 from pipeline.sweep import sweep
 from pipeline.sweep.cluster import Cluster
@@ -24,8 +24,7 @@ def main() -> int:
         _check(given)
         with workspace.opened(given.targets) as opened:
             if given.dry_run:
-                print(sweep.preview(opened))
-                return 0
+                return said(sweep.preview(opened))
             summary = _run(opened, params, given)
     except UserError as error:
         complain(error)
@@ -33,7 +32,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted; what was done is kept, `make sweep` or `dvc repro` goes on from there", file=sys.stderr)
         return 130
-    print(summary)
+    said(str(summary))
     return 1 if summary.failures else 0
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.runtime.errors import UserError
+
 #: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
@@ -35,7 +37,14 @@ def experiment() -> str | None:
 def uri() -> str:
     """The tracking store; an SQLite file with a relative path lies in the project's folder."""
     given = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    return f"{SQLITE}{root() / given.removeprefix(SQLITE)}" if given.startswith(SQLITE) else given
+    if not given.startswith(SQLITE):
+        return given
+    file = root() / given.removeprefix(SQLITE)
+    if "'" in str(file):
+        raise UserError(
+            f"MLflow can't make an SQLite store where the path has an apostrophe: {file}; rename the folder"
+        )
+    return f"{SQLITE}{file}"
 
 
 def empty() -> bool:
