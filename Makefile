@@ -22,11 +22,8 @@ repro: .venv/.repro ## run what is out of date (dvc repro), then print the resul
 	dvc repro
 	@python -m pipeline.report
 
-ui: .venv/.repro track ## open MLflow on the results (http://127.0.0.1:5000)
-	@case "$$MLFLOW_TRACKING_URI" in \
-	  http*) echo "the runs are on your server: $$MLFLOW_TRACKING_URI" ;; \
-	  *) exec mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" ;; \
-	esac
+ui: .venv/.repro track ## open MLflow on the results (prints the address of the training runs)
+	@exec python -m pipeline.tracking.ui
 
 sweep: .venv/.repro ## the same in parallel on all cores and GPUs, or on RAY_ADDRESS's cluster (ARGS=--dry-run ...)
 	@python -m pipeline.sweep $(ARGS)

@@ -8,11 +8,12 @@ from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
 from pipeline.training.live import live
 from pipeline.training.setting import chosen
+from pipeline.training.times import noted
 
 
 def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
-    with live(params, layout, cell), layout.whole(layout.train(cell)) as target:
+    with live(params, layout, cell), noted(layout, cell), layout.whole(layout.train(cell)) as target:
         train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)
 
 

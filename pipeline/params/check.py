@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.params.schema import Named, model, own, room
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
-from pipeline.runtime.yaml12 import parse
+from pipeline.runtime.yaml12 import NotYaml, parse
 
 
 def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
@@ -23,35 +23,20 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, isn't YAML or breaks the schema; one line a mistake.
     """
-    text = ""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        content: dict[str, Any] = parse(text)
+        content: dict[str, Any] = parse(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run in the project's root, or copy one of studies/ there") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from None
-    except Exception as error:  # ruamel.yaml's, and what it lets through of a broken date or number
-        raise UserError(f"{path}:{_place(error, text)} {_reason(error)}") from None
+    except NotYaml as error:
+        raise UserError(f"{path}:{error}") from None
     problems = check(content)
     if problems:
         raise UserError("\n".join(f"{path}: {problem}" for problem in problems))
     return content
-
-
-def _place(error: Exception, text: str) -> str:
-    mark = getattr(error, "problem_mark", None)
-    # What is missing at the end is missing on the last line, not after it.
-    return f" line {min(mark.line + 1, len(text.splitlines()))}:" if mark else ""
-
-
-def _reason(error: Exception) -> str:
-    """The parser's own words, in one line and without its advice to programmers."""
-    words = " ".join(str(getattr(error, "problem", None) or error).split())
-    twice = re.match(r'found duplicate key "(.*?)"', words)
-    return f"the key {twice[1]!r} stands there twice; keep one" if twice else f"not YAML: {words}"
 
 
 def check(content: Any) -> list[str]:

@@ -16,8 +16,9 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
     tables/          one row a cell, one row a (method, quantizer, bits)  (aggregate)
     report/          the page, tables as files, figures                 (report)
 
-and, as no stage's output, ``failed/<cell>.txt``: why a cell has no results. ``made_of.json`` in each folder, or beside
-the data and the splits, says what it was made of (``provenance``).
+and, as no stage's output, ``failed/<cell>.txt``: why a cell has no results, and ``times/<cell>.json``: when this
+machine trained it. ``made_of.json`` in each folder, or beside the data and the splits, says what it was made of
+(``provenance``).
 """
 
 from collections.abc import Iterator
@@ -154,6 +155,9 @@ class Layout:
 
     def failure(self, cell: Cell | Group) -> Path:
         return self.folder / "failed" / f"{cell.name}.txt"
+
+    def times(self, cell: Cell) -> Path:
+        return self.folder / "times" / f"{cell.name}.json"
 
     @property
     def tables(self) -> Path:

@@ -13,10 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.provenance import Present
 from pipeline.tracking import content, place
 from pipeline.tracking.content import Entry
+from pipeline.tracking.patience import beat, bounded
 
 #: Runs written at a time to a server.
 AT_ONCE = 8
@@ -36,7 +38,7 @@ class Tracked:
 def complete_or_say_how(params: dict[str, Any]) -> None:
     """``complete``, but a store that can't be reached is a warning: the results are on disk."""
     try:
-        complete(params)
+        bounded(lambda: complete(params))
     except Exception as error:  # whatever a server or a driver raises
         print(
             f"warning: MLflow could not be completed ({reason(error)}); the results are kept all the same, and "
@@ -45,10 +47,27 @@ def complete_or_say_how(params: dict[str, Any]) -> None:
         )
 
 
+#: What MLflow's HTTP client says, at length, and what it means.
+MEANINGS = {
+    "429": "turns requests away (429, too many)",
+    "imed out": "doesn't answer in time",
+    "onnection refused": "doesn't answer (nothing is there)",
+    "Failed to establish": "can't be reached",
+    "NameResolution": "has a name that nobody knows",
+    "Max retries": "can't be reached",
+    "Connection aborted": "breaks connections off",
+}
+
+
 def reason(error: Exception) -> str:
-    """The first line of what a server or a driver says."""
+    """What a server or a driver says, in a short sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    if isinstance(error, UserError):
+        return lines[0]
+    for words, meaning in MEANINGS.items():
+        if words in str(error) and not place.uri().startswith(place.SQLITE):
+            return f"{place.shown()} {meaning}"
+    return place.shown(lines[0])[:200]
 
 
 def complete(params: dict[str, Any]) -> Tracked:
@@ -79,6 +98,7 @@ def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
         # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
         from pipeline.tracking.store import opened
 
+        beat()
         store = opened(study, place.uri())
         runs = store.runs()
         missing, changed = _to_write(runs, entries)
@@ -142,12 +162,14 @@ def _new(study: str, entry: Entry, tags: dict[str, str]) -> None:
 
     store = opened(study, place.uri())
     restored = {"restored": "yes"} if entry.history else {}
-    run_id = store.start(entry.name, {**entry.tags, **tags, **restored})
+    run_id = store.start(entry.name, {**entry.tags, **tags, **restored}, entry.begun)
+    if entry.data:
+        store.made_from(run_id, entry.data)
     _files(store, run_id, entry)
     history = content.history_metrics(entry.history) if entry.history else []
     claim = {**store.claim(entry.identity), "files": entry.files}
     store.log(run_id, [*history, *entry.metrics], entry.params, claim)
-    store.finish(run_id)
+    store.finish(run_id, ended=entry.ended)
 
 
 def _update(study: str, run_id: str, entry: Entry) -> None:

@@ -10,7 +10,7 @@ from pipeline.runtime import provenance
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import read_json
 from pipeline.runtime.provenance import Record
-from pipeline.training import setting
+from pipeline.training import setting, times
 from pipeline.training.history import read as read_history
 
 Triple = tuple[str, float, int]
@@ -40,6 +40,8 @@ class Entry:
         files: digest of what may change without a new result: metrics and artifacts.
         history: of its epochs, or None.
         artifacts: folders, and what they are called in MLflow (None for the top).
+        data: the dataset's name, digest, source and profile.
+        begun, ended: when its training did, in milliseconds since 1970; None where this machine doesn't know.
     """
 
     cell: str
@@ -51,6 +53,9 @@ class Entry:
     metrics: list[Triple]
     history: Path | None
     artifacts: list[tuple[Path, str | None]]
+    data: dict[str, Any] | None = None
+    begun: int | None = None
+    ended: int | None = None
 
 
 def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
@@ -72,7 +77,22 @@ def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
         metrics=[(name, value, 0) for name, value in (final_metrics(folder) | measured).items()],
         history=folder / "history.csv",
         artifacts=[(folder, None)],
+        data=dataset(params, used, cell, layout),
+        **times.of(layout, cell),
     )
+
+
+def dataset(params: dict[str, Any], used: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
+    """What a run's dataset is called, known by, made from, and like."""
+    file = layout.data / "manifest.json"
+    manifest = read_json(file) if file.exists() else {}
+    content_hash = read_json(layout.split(cell.seed) / "split.json")["content_hash"]
+    return {
+        "name": used["dataset"]["name"],
+        "digest": content_hash[:16],
+        "source": params["dataset"]["path"] or used["dataset"]["name"],
+        "profile": {key: manifest[key] for key in ("images", "image_size", "labels_per_image") if key in manifest},
+    }
 
 
 def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
@@ -186,9 +206,12 @@ def history_metrics(file: Path) -> list[Triple]:
 
 
 def final_metrics(folder: Path) -> dict[str, float]:
-    """Numbers of a cell's ``metrics.json`` under names that MLflow allows (no ``@``)."""
+    """Numbers of a cell's ``metrics.json`` under names that MLflow allows (no ``@``).
+
+    ``validation/map`` is that of every epoch; the kept epoch's is ``validation/map_kept``.
+    """
     return {
-        name.replace("@", "_at_"): float(value)
+        name.replace("@", "_at_").replace("validation_map", "validation/map_kept"): float(value)
         for name, value in read_json(folder / "metrics.json").items()
         if name not in NOT_METRICS and isinstance(value, (int, float))
     }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.provenance import Record
 from pipeline.tracking.complete import reason
-from pipeline.tracking.content import cell_params, cell_tags, epoch_metrics, result_id, used_params
+from pipeline.tracking.content import cell_params, cell_tags, dataset, epoch_metrics, result_id, used_params
 from pipeline.training.history import read
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> Non
     from pipeline.tracking.store import Store, provenance
 
     store = Store(params["study"])
-    run = store.start(cell.name, {**cell_tags(params["study"], used, cell, layout), **provenance()})
+    run = store.start(cell.name, {**cell_tags(params["study"], used, cell, layout), **provenance()}, given["begun"])
+    store.made_from(run, dataset(params, used, cell, layout))
     store.log(run, [], cell_params(used, cell))
     print("following", flush=True)
     logged = 0

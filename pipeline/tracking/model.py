@@ -4,6 +4,8 @@ MLflow runs this file when it loads the model (its "models from code"), beside a
 works without the repository. Nothing of the project imports it.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +27,11 @@ class Hashing(PythonModel):  # type: ignore[misc]
     """
 
     def load_context(self, context: Any) -> None:
-        about = context.model_config
+        about = json.loads(Path(context.artifacts["about"]).read_text(encoding="utf-8"))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         section = {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
         self.compute = devices.choose(section)
+        self.size = about["image_size"]
         self.network = load(about["backbone"], about["bits"], self.compute, context.artifacts["weights"])
 
     # Without type hints, which MLflow would take for a schema; it has the model's signature.
@@ -38,8 +41,12 @@ class Hashing(PythonModel):  # type: ignore[misc]
         Bits are those of ``pipeline.codes.pack``: 1 is +1, the first bit is the highest of the first byte. On
         another device, or with another number of threads, an output within rounding of 0 may get the other sign.
         """
-        rows = np.arange(len(model_input))
-        return pack(sign(outputs(self.network, model_input, rows, self.compute.device).numpy()))
+        images, size = np.asarray(model_input), self.size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3) or not len(images):
+            found = f"{images.dtype} of shape {images.shape}"
+            raise ValueError(f"expected images as uint8 of shape (n, {size}, {size}, 3), n at least 1; found {found}")
+        rows = np.arange(len(images))
+        return pack(sign(outputs(self.network, images, rows, self.compute.device).numpy()))
 
 
 set_model(Hashing())

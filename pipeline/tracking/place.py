@@ -1,6 +1,7 @@
 """Where runs go and on whose behalf, from the environment: no MLflow in here, so it costs nothing to ask."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from pipeline.runtime.errors import UserError
 #: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
+#: Stores that are reached over a network. A folder of files, MLflow's oldest kind, isn't taken: it has no lock.
+SERVERS = ("http://", "https://", "postgresql://", "postgresql+psycopg://", "mysql://", "mysql+pymysql://")
 
 
 def root() -> Path:
@@ -37,6 +40,10 @@ def experiment() -> str | None:
 def uri() -> str:
     """The tracking store; an SQLite file with a relative path lies in the project's folder."""
     given = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    if not given.startswith((SQLITE, *SERVERS)):
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: expected {SQLITE}<file>, or an address of {', '.join(SERVERS)}; found {shown(given)}"
+        )
     if not given.startswith(SQLITE):
         return given
     file = root() / given.removeprefix(SQLITE)
@@ -45,6 +52,11 @@ def uri() -> str:
             f"MLflow can't make an SQLite store where the path has an apostrophe: {file}; rename the folder"
         )
     return f"{SQLITE}{file}"
+
+
+def shown(address: str | None = None) -> str:
+    """The tracking store's address, or another, without what stands before an ``@``."""
+    return re.sub(r"://[^/@]*@", "://", uri() if address is None else address)
 
 
 def empty() -> bool:

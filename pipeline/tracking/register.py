@@ -1,26 +1,29 @@
-"""``python -m pipeline.tracking.register METHOD QUANTIZER BITS``: the best cell of a group as a registered model."""
+"""``python -m pipeline.tracking.register METHOD-QUANTIZER-BITS``: the best cell of a group as a registered model."""
 
-import argparse
 import sys
+import warnings
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pipeline
 from pipeline.runtime import provenance
 from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Cell, Group, Layout, cells_of
-from pipeline.runtime.outputs import read_json
+from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.outputs import read_json, write_json
+from pipeline.runtime.registry import nearest
 from pipeline.tracking.complete import complete, reason
 from pipeline.tracking.content import result_id, used_params
+from pipeline.tracking.patience import bounded, leave
 
 #: Modules that loading the model may import; those that it did import are what the model requires.
 MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
 
 
-def best(params: Params, method: str, quantizer: str, bits: int) -> Cell:
-    """The cell of a (method, quantizer, bits) with the highest validation mAP; of equals the first seed's.
+def best(params: Params, group: str) -> Cell:
+    """The cell of a group, such as ``dsdh-wr-16``, with the highest validation mAP; of equals the first seed's.
 
     The queries have no say, whatever ``training.selection`` is: a number measured on them would flatter the model.
 
@@ -29,10 +32,14 @@ def best(params: Params, method: str, quantizer: str, bits: int) -> Cell:
     """
     layout = Layout(params["study"])
     all_cells = cells_of(params["grid"])
-    cells = [cell for cell in all_cells if cell.group == Group(method, quantizer, bits)]
+    cells = [cell for cell in all_cells if cell.group.name == group]
     if not cells:
-        known = ", ".join(dict.fromkeys(cell.group.name for cell in all_cells))
-        raise UserError(f"register: {method}-{quantizer}-{bits} is not in params.yaml's grid, which has {known}")
+        known = list(dict.fromkeys(cell.group.name for cell in all_cells))
+        found = repr(group) if group else "nothing"
+        raise UserError(
+            f"register: expected CELL=<method>-<quantizer>-<bits> of params.yaml's grid, which has {', '.join(known)}; "
+            f"found {found}{nearest(group, known)}"
+        )
     for cell in cells:
         for folder in (layout.train(cell), layout.metrics(cell)):
             if not folder.exists():
@@ -40,11 +47,11 @@ def best(params: Params, method: str, quantizer: str, bits: int) -> Cell:
     return max(cells, key=lambda cell: read_json(layout.train(cell) / "training.json")["validation_map"])
 
 
-def register(params: Params, method: str, quantizer: str, bits: int) -> str:
+def register(params: Params, group: str) -> str:
     """Log the best cell's network to its run, and register it as ``<study>-<method>-<quantizer>-<bits>``."""
-    cell = best(params, method, quantizer, bits)
+    cell = best(params, group)
     try:
-        complete(params)
+        bounded(lambda: complete(params))
         return _register(params, cell)
     except UserError:
         raise
@@ -68,28 +75,45 @@ def _register(params: Params, cell: Cell) -> str:
     name = f"{params['study']}-{cell.group.name}"
     known = [found for found in store.client.search_model_versions(f"name = '{name}'")
              if found.tags.get("result_id") == identity]  # fmt: skip
-    number = known[0].version if known else _log(params, cell, store, runs[0].info.run_id, name, identity)
+    number = known[0].version if known else _log(params, cell, store, runs[0].info, name, identity)
     again = " already" if known else ""
-    how = f"mlflow.pyfunc.load_model('models:/{name}/{number}')"
-    return f"{name} version {number} is{again} the network of {cell.name}: {how}"
+    said = f"{name} version {number} is{again} the network of {cell.name}. To use it, in any folder:"
+    return f"{said}\n{how(params, name, number)}"
 
 
-def _log(params: Params, cell: Cell, store: Any, run_id: str, name: str, identity: str) -> str:
+def how(params: Params, name: str, number: str) -> str:
+    """What to type for codes of images, wherever one is."""
+    from pipeline.tracking import place
+
+    size = params["dataset"]["image_size"]
+    return (
+        f"    import mlflow\n"
+        f'    mlflow.set_tracking_uri("{place.shown()}")\n'
+        f'    model = mlflow.pyfunc.load_model("models:/{name}/{number}")\n'
+        f"    codes = model.predict(images)  # uint8 (n, {size}, {size}, 3)"
+    )
+
+
+def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: str) -> str:
     import mlflow
 
     about, images, codes = _example(params, cell)
     mlflow.set_tracking_uri(store.uri)
-    with mlflow.start_run(run_id=run_id):
+    warnings.filterwarnings("ignore", message=".*type hints")  # the model has a signature
+    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run.run_id):
+        # As a file: MLflow would take a model's config for params of the run.
+        write_json(Path(folder) / "about.json", about)
+        weights = Layout(params["study"]).train(cell) / "weights.safetensors"
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).parent / "model.py"),
             code_paths=[str(Path(pipeline.__file__).parent)],
-            artifacts={"weights": str(Layout(params["study"]).train(cell) / "weights.safetensors")},
-            model_config=about,
+            artifacts={"weights": str(weights), "about": f"{folder}/about.json"},
             signature=_signature(images, codes),
             input_example=images,
             pip_requirements=_requirements(),
         )
+    store.finish(run.run_id, ended=run.end_time)  # of its training, not of this
     made = mlflow.register_model(logged.model_uri, name, tags={"result_id": identity, "cell": cell.name})
     return str(made.version)
 
@@ -107,6 +131,7 @@ def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
     layout = Layout(params["study"])
     precision = read_json(layout.train(cell) / "training.json")["precision"]
     about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": precision}
+    about["image_size"] = params["dataset"]["image_size"]
     compute = devices.choose({**params["compute"], "precision": precision})
     network = load(about["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
@@ -136,13 +161,8 @@ def _requirements() -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("method")
-    parser.add_argument("quantizer")
-    parser.add_argument("bits", type=int)
-    given = parser.parse_args()
-    return command(lambda params: register(params, given.method, given.quantizer, given.bits))
+    return command(lambda params: register(params, "-".join(sys.argv[1:])))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

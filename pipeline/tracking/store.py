@@ -1,5 +1,7 @@
 """The tracking store: finding, writing and settling runs."""
 
+import getpass
+import json
 import logging
 import os
 import subprocess
@@ -11,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 # Short waits: a server that is away is reported, and the files can be logged at any later time.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 # What MLflow reports home about its use costs a tenth of the time, and is nobody's business.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Nor does a line a run, or a progress bar a folder, say anything here.
@@ -20,10 +22,11 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-from pipeline.tracking import place
+from pipeline.tracking import moved, place
+from pipeline.tracking.patience import Watched
 
 # Its news of making tables would stand between a stage's lines.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -46,11 +49,13 @@ class Store:
 
     def __init__(self, study: str) -> None:
         self.uri = place.uri()
-        self.client = MlflowClient(tracking_uri=_patient(self.uri))
+        self.client = Watched(MlflowClient(tracking_uri=_patient(self.uri)))
         self.status = "experiment" if place.in_a_copy() else "current"
         # MLflow makes an SQLite file's tables at the first call; two processes doing so get in each other's way.
         with place.alone("opening"):
             self.experiment = self._experiment(study)
+            if wanted := place.artifacts(study):
+                moved.follow(self.client.get_experiment(self.experiment).artifact_location, wanted)
 
     def _experiment(self, study: str) -> str:
         found = self.client.get_experiment_by_name(study)
@@ -78,10 +83,23 @@ class Store:
             if not token:
                 return found
 
-    def start(self, name: str, tags: dict[str, str]) -> str:
-        """Begin a run and return its id."""
-        run = self.client.create_run(self.experiment, run_name=name, tags=tags)
+    def start(self, name: str, tags: dict[str, str], begun: int | None = None) -> str:
+        """Begin a run and return its id.
+
+        Args:
+            begun: when its training began, in milliseconds since 1970, where that is known; now otherwise.
+        """
+        run = self.client.create_run(self.experiment, start_time=begun, run_name=name, tags=tags)
         return str(run.info.run_id)
+
+    def made_from(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """Name the dataset of a run; ``data`` has ``name``, ``digest``, ``source`` and ``profile``."""
+        dataset = Dataset(
+            name=data["name"], digest=data["digest"], source_type="local", source=json.dumps({"uri": data["source"]}),
+            profile=json.dumps(data["profile"]),
+        )  # fmt: skip
+        context = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
 
     def log(
         self,
@@ -107,8 +125,8 @@ class Store:
     def artifacts(self, run_id: str, folder: Path, name: str | None = None) -> None:
         self.client.log_artifacts(run_id, str(folder), name)
 
-    def finish(self, run_id: str, status: str = "FINISHED") -> None:
-        self.client.set_terminated(run_id, status)
+    def finish(self, run_id: str, status: str = "FINISHED", ended: int | None = None) -> None:
+        self.client.set_terminated(run_id, status, ended)
 
     def claim(self, identity: str) -> dict[str, str]:
         """Tags that say of which result a run is; they are logged when all else is."""
@@ -195,6 +213,13 @@ def _abandoned(tags: Mapping[str, str]) -> bool:
     return False
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no name is known of the user
+        return f"user {os.getuid()}"
+
+
 def provenance() -> dict[str, str]:
     """Tags that say which code, and which process of which checkout, makes a run."""
     git = ["git", "rev-parse", "HEAD"]
@@ -210,6 +235,9 @@ def provenance() -> dict[str, str]:
     return {
         **tags,
         **({"experiment": name} if name else {}),
+        "mlflow.user": _user(),
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "PROJECT",
         "git_changed": "yes" if changed else "no",
         "workspace": place.workspace(),
         "process": str(os.getpid()),

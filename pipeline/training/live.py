@@ -5,6 +5,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple
@@ -32,7 +33,7 @@ def live(params: dict[str, Any], layout: Layout, cell: Cell) -> Iterator[None]:
     """
     assert layout.record is not None
     history = layout.aside(layout.train(cell)) / "history.csv"
-    told = json.dumps({"params": params, "record": asdict(layout.record)})
+    told = json.dumps({"params": params, "record": asdict(layout.record), "begun": int(time.time() * 1000)})
     follower = _Follower([str(value) for value in astuple(cell)] + [str(history)], told)
     timer = threading.Timer(DELAY, follower.start)
     timer.daemon = True

@@ -42,9 +42,9 @@ def best_seed(project: Project) -> int:
 
 
 def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project, tmp_path: Path) -> None:
-    said = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16").stdout.splitlines()[-1]
+    said = finished.run("python", "-m", "pipeline.tracking.register", "dsdh-wr-16").stdout.splitlines()
     cell = f"dsdh-wr-16-{best_seed(finished)}"
-    assert said.startswith(f"small-dsdh-wr-16 version 1 is the network of {cell}: ")
+    assert said[0] == f"small-dsdh-wr-16 version 1 is the network of {cell}. To use it, in any folder:"
     codes = finished.results / "codes" / cell
     images = np.load(finished.results / "data" / "images.npy")[np.load(codes / "database_indices.npy")]
     np.save(tmp_path / "images.npy", images)
@@ -56,7 +56,21 @@ def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project
     assert done.returncode == 0, done.stderr
     assert (np.load(tmp_path / "codes.npy") == np.load(codes / "database_codes.npy")).all()
     assert '"uint8", "shape": [-1, 8, 8, 3]' in done.stdout and '"uint8", "shape": [-1, 2]' in done.stdout
-    again = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16").stdout
+    # As it was told to be done, word for word, in a folder of its own: quickly, and without leaving anything there.
+    script = "\n".join(["import numpy as np", "images = np.load('../images.npy')", *(line.strip() for line in said[1:]),
+                        "np.save('../told.npy', codes)"])  # fmt: skip
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script],
+        cwd=tmp_path / "elsewhere",
+        env=finished.env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (np.load(tmp_path / "told.npy") == np.load(codes / "database_codes.npy")).all()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    again = finished.run("python", "-m", "pipeline.tracking.register", "dsdh-wr-16").stdout
     assert f"version 1 is already the network of {cell}" in again
 
 
@@ -68,16 +82,17 @@ def test_a_model_computes_in_the_precision_that_it_was_trained_in(precision: str
     section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), precision)
     network = build(section, 16, compute)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
-    about = {"backbone": section, "bits": 16, "precision": precision}
+    about = {"backbone": section, "bits": 16, "precision": precision, "image_size": 8}
     model, images = Hashing(), np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
-    model.load_context(SimpleNamespace(model_config=about, artifacts={"weights": tmp_path / "weights"}))
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    model.load_context(SimpleNamespace(artifacts={"weights": tmp_path / "weights", "about": tmp_path / "about.json"}))
     assert model.network.compute == compute
     expected = outputs(network, images, np.arange(50), compute.device).numpy()
     assert np.array_equal(model.predict(None, images), pack(sign(expected)))
 
 
 def test_the_models_requirements_are_pinned(finished: Project, tmp_path: Path) -> None:
-    finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16")
+    finished.run("python", "-m", "pipeline.tracking.register", "dsdh-wr-16")
     finished.run(
         "mlflow", "artifacts", "download", "-u", "models:/small-dsdh-wr-16/1/requirements.txt", "-d", str(tmp_path),
         MLFLOW_TRACKING_URI=f"sqlite:///{finished.folder}/mlflow.db",
@@ -90,9 +105,13 @@ def test_the_models_requirements_are_pinned(finished: Project, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "env", "words"),
     [
-        (("dsdh", "cb", "16"), {}, ("dsdh-cb-16", "csq-original-16", "dsdh-wr-16")),
+        ((), {}, ("found nothing", "csq-original-16", "dsdh-wr-16")),
+        (("",), {}, ("found nothing",)),
+        (("dsdh-cb-16",), {}, ("dsdh-cb-16", "csq-original-16", "dsdh-wr-16")),
+        (("dsdh-wr",), {}, ("found 'dsdh-wr' (did you mean 'dsdh-wr-16'?)",)),
+        (("x; touch pwned",), {}, ("found 'x; touch pwned'",)),
         (
-            ("dsdh", "wr", "16"),
+            ("dsdh-wr-16",),
             {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
             ("register: ", "start the MLflow server"),
         ),
@@ -112,8 +131,42 @@ def test_missing_results_are_one_line(finished: Project) -> None:
     aside = folder.with_name("aside")
     folder.rename(aside)
     try:
-        done = finished.run("python", "-m", "pipeline.tracking.register", "dsdh", "wr", "16", check=False)
+        done = finished.run("python", "-m", "pipeline.tracking.register", "dsdh-wr-16", check=False)
     finally:
         aside.rename(folder)
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1 and "train/dsdh-wr-16-0 is missing; run `dvc repro`" in line
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 8, 8, 3)), np.zeros((0, 8, 8, 3), np.uint8)]
+)
+def test_images_that_the_model_was_not_made_for_are_one_line(images: object, tmp_path: Path) -> None:
+    from pipeline.tracking.model import Hashing
+
+    section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), "float32")
+    network = build(section, 16, compute)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
+    about = {"backbone": section, "bits": 16, "precision": "float32", "image_size": 8}
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    model = Hashing()
+    model.load_context(SimpleNamespace(artifacts={"weights": tmp_path / "weights", "about": tmp_path / "about.json"}))
+    with pytest.raises(ValueError, match="expected images as uint8 of shape") as error:
+        model.predict(None, images)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_registering_leaves_the_run_as_it_was(finished: Project) -> None:
+    """No params of the model's, and the times of the training."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{finished.folder}/mlflow.db")
+    finished.run("python", "-m", "pipeline.tracking")
+    experiment = client.get_experiment_by_name("small").experiment_id
+    runs = {run.info.run_name: run for run in client.search_runs([experiment], "tags.kind = 'cell'")}
+    finished.run("python", "-m", "pipeline.tracking.register", "csq-wr-16")
+    for run in client.search_runs([experiment], "tags.kind = 'cell'"):
+        before = runs[run.info.run_name]
+        assert run.data.params == before.data.params
+        assert (run.info.start_time, run.info.end_time) == (before.info.start_time, before.info.end_time)
+        assert run.info.status == "FINISHED"
