@@ -9,7 +9,6 @@ part and scaled; so is its memory, which grows with the number of images.
 
 import argparse
 import multiprocessing
-import os
 import resource
 import tempfile
 import time
@@ -24,6 +23,7 @@ from PIL import Image
 from pipeline import datasets
 from pipeline.datasets import Dataset
 from pipeline.preparation import arrays
+from pipeline.runtime import machine
 
 PART = 10_000
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH")
     parser.add_argument("--shapes", type=int, default=200_000, help="how many are drawn; 0 for none")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = machine.cores()
     print(f"| pictures | opened, /s | loop, /s | MB | prepare, 1 process, /s | MB | {cores} processes, /s | MB | s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for path in options.paths:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.balance import balance
 from pipeline.codes import unpack, unpack_labels
 from pipeline.retrieval import Retrieval, evaluate
+from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell
 from pipeline.runtime.outputs import read_json, write_json
 
@@ -30,7 +29,7 @@ def evaluate_cell(settings: dict[str, Any], cell: Cell, trained: Path, codes: Pa
     about = read_json(codes / "codes.json")
     sides = []
     for part in ("query", "database"):
-        packed, labels = np.load(codes / f"{part}_codes.npy"), np.load(codes / f"{part}_labels.npy")
+        packed, labels = (stored.array(codes / f"{part}_{kind}.npy", "uint8", 2) for kind in ("codes", "labels"))
         sides += [unpack(packed, about["code_length"]), unpack_labels(labels, about["num_classes"])]
     result = evaluate(
         *sides,

@@ -18,6 +18,7 @@ from torch.nn import functional
 from pipeline.codes import unpack
 from pipeline.encoding.arrival import to_device
 from pipeline.preparation.arrays import Prepared
+from pipeline.runtime import stored
 from pipeline.runtime.outputs import read_json, write_json
 
 # How many other codes each held-out image is paired with, as independent draws, to choose a step and to measure.
@@ -207,12 +208,12 @@ def measure_cell(
         seed: the cell's; draws which images where there are more than ``images``.
         target: folder to write into.
     """
-    indices = np.load(codes / f"{part}_indices.npy")
+    indices = stored.array(codes / f"{part}_indices.npy", "int64", 1)
     chosen = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))[: section["images"]].numpy()
     # In the order of the file: the images are mapped from disk.
     chosen.sort()
     pixels = reduced(data.images[indices[chosen]], section["image_size"], device)
-    packed = np.load(codes / f"{part}_codes.npy")[chosen]
+    packed = stored.array(codes / f"{part}_codes.npy", "uint8", 2)[chosen]
     y = torch.from_numpy(unpack(packed, read_json(codes / "codes.json")["code_length"])).to(device)
     settings = Settings(**{name: section[name] for name in Settings.__dataclass_fields__})
     found = estimate(pixels.flatten(1), y, settings, seed)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.runtime.entry import Params, command
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, hidden
 
 if TYPE_CHECKING:
     from dvc.data_cloud import Remote
@@ -228,11 +228,11 @@ def _default(repo: "Repo") -> "Remote":
 
 
 def _address(remote: "Remote") -> str:
-    return str(remote.fs.unstrip_protocol(remote.path))
+    return hidden(str(remote.fs.unstrip_protocol(remote.path)))
 
 
 def _in_a_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    return hidden(" ".join(str(error).split()))[:400] or type(error).__name__
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.aggregation.study import present, write
 from pipeline.codes import pack_labels
 from pipeline.evaluation import evaluate_cell
 from pipeline.preparation import arrays, splits
+from pipeline.runtime import provenance, stored
 from pipeline.runtime.entry import command
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout
@@ -46,6 +47,7 @@ def verify(params: dict[str, Any], root: Path = Path()) -> str:
     if not layout.data.exists():
         raise UserError(f"{layout.data} is missing; run `dvc pull` or `dvc repro`")
     data = arrays.load(layout.data)
+    problems += _told("data", _unless_intact(data.check))
     with TemporaryDirectory() as folder:
         for cell in there:
             problems += _told(cell.name, _cell(params, cell, data, layout, Path(folder)))
@@ -69,6 +71,13 @@ def _told(what: str, problems: Iterator[str]) -> list[str]:
     return lines
 
 
+def _unless_intact(check: Callable[..., None], *arguments: Any) -> Iterator[str]:
+    try:
+        check(*arguments)
+    except UserError as error:
+        yield str(error)
+
+
 def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
     """What doesn't agree between a cell's split, codes and metrics."""
     codes, trained = layout.codes(cell), layout.train(cell)
@@ -79,11 +88,17 @@ def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Lay
     split = splits.load(layout.split(cell.seed))
     if protocols.draw(params["split"], data.labels, cell.seed).digest() != split.digest():
         yield f"the split of seed {cell.seed} isn't the one that the protocol draws"
+    for folder in (layout.tuning(cell.group), trained, codes, layout.metrics(cell)):
+        record = provenance.read(folder)
+        for name in record.files if record else ():
+            yield from _unless_intact(stored.as_recorded, folder / name)
     for part in ("query", "database"):
-        indices = np.load(codes / f"{part}_indices.npy")
+        indices = stored.array(codes / f"{part}_indices.npy", "int64", 1)
         if not np.array_equal(indices, getattr(split, part)):
             yield f"its {part} codes aren't of the {part} images of the split"
-        elif not np.array_equal(np.load(codes / f"{part}_labels.npy"), pack_labels(data.labels[indices])):
+        elif not np.array_equal(
+            stored.array(codes / f"{part}_labels.npy", "uint8", 2), pack_labels(data.labels[indices])
+        ):
             yield f"the labels beside its {part} codes aren't the dataset's"
     target = aside / cell.name
     target.mkdir()

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.aggregation.comparison import BASELINE, KEYS
+from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json
 from pipeline.training.setting import spelled
@@ -107,7 +108,7 @@ def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.Dat
         folder = layout.tuning(group)
         if not there(folder):
             continue
-        curve, choice = pd.read_csv(folder / "curve.csv"), read_json(folder / "choice.json")["setting"]
+        curve, choice = stored.table(folder / "curve.csv"), read_json(folder / "choice.json")["setting"]
         for trial, setting in enumerate(settings(params["candidates"][group.quantizer])):
             found = curve[curve["trial"] == trial]
             whole = found["validation_map"].notna().all()
@@ -128,7 +129,7 @@ def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.Dat
         if not there(folder):
             continue
         found = (
-            pd.read_csv(folder / "timing.csv")
+            stored.table(folder / "timing.csv")
             .groupby("quantizer", sort=False)["seconds"]
             .agg(["median", "std", "count"])
         )
@@ -184,7 +185,7 @@ def _gathered(files: list[tuple[dict[str, Any], Path]]) -> pd.DataFrame:
     """The rows of all files, each with its file's key in front."""
     frames = []
     for key, file in files:
-        rows = pd.read_csv(file)
+        rows = stored.table(file)
         own = pd.DataFrame([key] * len(rows), index=rows.index)
         frames.append(pd.concat([own.astype({"bits": "Int64"}), rows], axis=1))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.aggregation import asked
 from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_table
-from pipeline.runtime import provenance
+from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json, write_json
@@ -146,7 +146,7 @@ def over_seeds(cells: list[Cell], layout: Layout, name: str, keys: list[str]) ->
     """Mean and standard deviation over seeds of every column of the cells' files of this name, for each key."""
     frames = []
     for cell in cells:
-        frame = pd.read_csv(layout.metrics(cell) / name)
+        frame = stored.table(layout.metrics(cell) / name)
         frame.insert(0, "bits", cell.bits)
         frame.insert(0, "quantizer", cell.quantizer)
         frame.insert(0, "method", cell.method)

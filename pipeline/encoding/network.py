@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding.device import Compute, warn_if_emulated
 from pipeline.encoding.images import normalization, normalized
+from pipeline.runtime import stored
 from pipeline.runtime.errors import UserError
 
 
@@ -69,5 +69,5 @@ def load(section: dict[str, Any], code_length: int, compute: Compute, weights: P
     Weights are stored in float32, whatever they were trained in.
     """
     network = build({**section, "weights": "none"}, code_length, compute)
-    network.load_state_dict(load_file(weights))
+    network.load_state_dict(stored.weights(weights))
     return network.eval()

@@ -12,22 +12,51 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.codes import pack_labels, unpack_labels
-from pipeline.runtime.outputs import write_json
+from pipeline.runtime import stored
+from pipeline.runtime.outputs import read_json, write_json
 
 if TYPE_CHECKING:
     from pipeline.datasets import Dataset
 
 Images = npt.NDArray[np.uint8]
+#: Images that are hashed together.
+CHUNK = 256
+_checked: set[tuple[Path, bytes, int]] = set()
 UNREADABLE = "pictures that can't be read, see skipped.txt"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What ``prepare`` wrote: images (n, S, S, 3) uint8 mapped from disk, labels (n, C) 0/1, the manifest."""
+    """What ``prepare`` wrote: images (n, S, S, 3) uint8 mapped from disk, labels (n, C) 0/1, the manifest.
+
+    Args:
+        digests: SHA-256 of every ``CHUNK`` images, one after another; empty where the images come from elsewhere.
+    """
 
     images: Images
     labels: npt.NDArray[np.uint8]
     manifest: dict[str, Any]
+    digests: bytes = b""
+
+    def check(self, indices: npt.NDArray[np.int64] | None = None) -> None:
+        """Compare images with the hashes that were recorded; each chunk of them once a process.
+
+        Args:
+            indices: those that are asked for; all of them unless given.
+
+        Raises:
+            UserError: pixels have changed.
+        """
+        file = Path(str(getattr(self.images, "filename", "images.npy")))
+        chunks = len(self.digests) // 32
+        asked = range(chunks) if indices is None else np.unique(np.asarray(indices) // CHUNK).tolist()
+        for chunk in asked if self.digests else ():
+            if (file, self.digests, chunk) in _checked:
+                continue
+            pixels = self.images[chunk * CHUNK : (chunk + 1) * CHUNK].tobytes()
+            if hashlib.sha256(pixels).digest() != self.digests[32 * chunk : 32 * chunk + 32]:
+                raise stored.damaged(file, f"images {chunk * CHUNK:,} and following have changed")
+            _checked.add((file, self.digests, chunk))
 
 
 def write(
@@ -45,7 +74,8 @@ def write(
     What an interrupted call left in ``target`` is continued where it was of the same dataset and size; otherwise
     it is begun anew. The result is the same bytes either way, and for any number of processes.
 
-    The manifest's ``content_hash`` is the SHA-256 of: the SHA-256s of every 256 images, the packed labels, the ids.
+    The manifest's ``content_hash`` is the SHA-256 of: the SHA-256s of every 256 images (``images.sha256``), the packed
+    labels, the ids.
 
     Args:
         image_size: S, pixels of the square that every picture becomes (``pictures.square``).
@@ -61,6 +91,7 @@ def write(
     bad = decoding.decode(dataset, target, image_size, processes, fail=on_bad_image == "error")
     kept = np.setdiff1d(np.arange(len(dataset.ids)), list(bad))
     pixels = decoding.compacted(target / "images.npy", kept)
+    (target / "images.sha256").write_bytes(pixels)
     labels = pack_labels(dataset.labels[kept])
     np.save(target / "labels.npy", labels)
     ids = "".join(f"{dataset.ids[row]}\n" for row in kept)
@@ -116,12 +147,21 @@ def load(folder: Path) -> Prepared:
     """Open what ``write`` wrote; the pixels stay on disk until they are read.
 
     A process that asks again for the same content gets the same object.
+
+    Raises:
+        UserError: a file is missing, cut short or changed; of the pixels ``Prepared.check`` tells.
     """
-    return _opened(folder.resolve(), (folder / "manifest.json").read_text(encoding="utf-8"))
+    return _opened(folder.resolve(), json.dumps(read_json(folder / "manifest.json")))
 
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, description: str) -> Prepared:
     manifest = json.loads(description)  # which has the content's hash
-    labels = unpack_labels(np.load(folder / "labels.npy"), len(manifest["classes"]))
-    return Prepared(np.load(folder / "images.npy", mmap_mode="r"), labels, manifest)
+    count, digests = manifest["images"], folder / "images.sha256"
+    packed = stored.array(folder / "labels.npy", "uint8", 2, items=count)
+    images = stored.array(folder / "images.npy", "uint8", 4, items=count, mapped=True)
+    known = digests.read_bytes() if digests.exists() else b""
+    ids = (folder / "ids.txt").read_bytes()
+    if hashlib.sha256(known + packed.tobytes() + ids).hexdigest() != manifest["content_hash"]:
+        raise stored.damaged(folder / "labels.npy", "labels, ids.txt or images.sha256 have changed")
+    return Prepared(images, unpack_labels(packed, len(manifest["classes"])), manifest, known)

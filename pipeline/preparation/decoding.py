@@ -20,16 +20,17 @@ import numpy.typing as npt
 from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
+from pipeline.preparation.arrays import CHUNK
 from pipeline.preparation.pictures import square
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.machine import cores
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
     from pipeline.datasets import Dataset
 
-#: Images that are decoded, hashed and noted as done together.
-CHUNK = 256
+
 # Below this a second process would not have started before the first is done.
 _SERIAL = 4 * CHUNK
 _SHOWN = 10
@@ -173,7 +174,7 @@ def _complaint(dataset: "Dataset", bad: Bad) -> str:
 
 def _chunks(dataset: "Dataset", file: Path, size: int, starts: list[int], processes: int | None) -> Iterator[Done]:
     """Decode chunks, in whatever order they are finished."""
-    processes = processes or _cores()
+    processes = processes or cores()
     if processes == 1 or _images(starts, len(dataset.ids)) <= _SERIAL:
         yield from (_chunk(dataset, file, size, start) for start in starts)
         return
@@ -186,11 +187,6 @@ def _chunks(dataset: "Dataset", file: Path, size: int, starts: list[int], proces
                 "a process that decodes was killed (the system does that when memory runs out); run again to go on "
                 "from what is done"
             ) from None
-
-
-def _cores() -> int:
-    """Cores that this process may use; not all systems know more than how many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

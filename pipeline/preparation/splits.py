@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.runtime import stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.outputs import read_json, write_json
 
@@ -76,11 +77,7 @@ def load(folder: Path) -> Split:
     Raises:
         UserError: its files don't match the hash that they were written with.
     """
-    try:
-        split = Split(**{part: np.load(folder / f"{part}.npy") for part in PARTS})
-        intact = split.digest() == read_json(folder / "split.json")["split_hash"]
-    except (ValueError, EOFError):
-        intact = False
-    if not intact:
+    split = Split(**{part: stored.array(folder / f"{part}.npy", "int64", 1) for part in PARTS})
+    if split.digest() != read_json(folder / "split.json")["split_hash"]:
         raise UserError(f"{folder}: the index files differ from split_hash; run `dvc repro` to make them anew")
     return split

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import params as gate
 from pipeline.runtime import provenance
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.layout import Cell, Group, Layout
 
 Params = dict[str, Any]
@@ -119,7 +119,7 @@ def said(text: str) -> int:
 
 def complain(error: UserError) -> None:
     """Print what a user has to be told, a line each, as stages and commands do."""
-    print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
+    print("\n".join(f"error: {line}" for line in hidden(str(error)).splitlines()), file=sys.stderr)
 
 
 def _execute(run: Callable[[Params], None]) -> None:

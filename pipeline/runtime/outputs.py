@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.runtime.errors import UserError
+
 
 @contextmanager
 def whole_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator[Path]:
@@ -69,4 +71,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What ``write_json`` wrote.
+
+    Raises:
+        UserError: it is missing, or cut short.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; run `dvc repro`, or `dvc pull` where it was pushed") from None
+    except ValueError as error:
+        how = f"restore it with `dvc checkout --force {path.parent}`, or make it anew with `dvc repro`"
+        raise UserError(f"{path}: cut short, or not JSON ({error}); {how}") from None

@@ -88,7 +88,7 @@ def write(record: Record, folder: Path, target: Path, study: Path) -> None:
         files, place = {IDENTIFIED[path.split("/")[0]][0]: str(_identity(folder, path))}, _beside(target)
         place.parent.mkdir(parents=True, exist_ok=True)
     else:
-        files = {name.relative_to(folder).as_posix(): _sha256(name) for name in _files(folder)}
+        files = {name.relative_to(folder).as_posix(): sha256(name) for name in _files(folder)}
         place = folder / RECORD
     whole = asdict(replace(record, inputs=inputs, files=files))
     place.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
@@ -112,7 +112,7 @@ def content(study: Path, path: str) -> str | None:
         return None
     record = read(study / _output(path))
     if record is None:
-        return _of_several(study, path) if place.is_dir() else _sha256(place)
+        return _of_several(study, path) if place.is_dir() else sha256(place)
     own = place.relative_to(study / _output(path)).as_posix()
     return _digest(record.files) if own == "." else record.files.get(own)
 
@@ -261,8 +261,8 @@ def _of_code(path: str) -> str:
     """SHA-256 of a file, or of the files of a folder and their names; asked once a process, which runs one version."""
     place = PROJECT / path
     if place.is_dir():
-        return _digest({file.relative_to(place).as_posix(): _sha256(file) for file in _files(place)})
-    return _sha256(place) if place.exists() else "missing"
+        return _digest({file.relative_to(place).as_posix(): sha256(file) for file in _files(place)})
+    return sha256(place) if place.exists() else "missing"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -274,7 +274,8 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _sha256(file: Path) -> str:
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -2,12 +2,15 @@
 
 import math
 import os
+import secrets
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, hidden
+from pipeline.runtime.machine import cores
 from pipeline.sweep import worker
 from pipeline.sweep.call import Call
 from pipeline.sweep.dvc.objects import Entry
@@ -26,6 +29,29 @@ CROWD = 16
 LEFT_OUT = [
     "/results", "/.venv", "/.git", "/.dvc/cache", "/.dvc/tmp", "/mlruns", "/mlflow.db", "/data", "/docs", "/tests",
 ]  # fmt: skip
+
+
+#: Variables that workers on other hosts get. They stand in Ray's logs and pages, so none that says how to get in does.
+PASSED = ("MLFLOW_TRACKING_URI", "MLFLOW_HTTP_", "MLFLOW_TRACKING_INSECURE_TLS", "RAY_EXPERIMENTAL_")
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """What workers on other hosts get of this process's environment: where MLflow is, but no name, password or token.
+
+    Those have to be in the environment that `ray start` has on each host.
+    """
+    return {key: hidden(value) for key, value in environment.items() if key.startswith(PASSED)}
+
+
+def _stay_here() -> None:
+    """Have Ray listen on loopback alone, and only to this process and its children.
+
+    Ray listens on all interfaces on Linux, unless it is told that it can't be one of several nodes. The token stays in
+    these processes' environment; left to itself, Ray writes one that all users can read to ``~/.ray/auth_token``.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 class Died(Exception):
@@ -152,6 +178,8 @@ class Cluster:
         # A worker goes from one GPU to another, so it has to see all of them (worker.py chooses).
         os.environ.setdefault("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "1")
         address = os.environ.get("RAY_ADDRESS")
+        if not address:
+            _stay_here()
         import ray
 
         if address and self.workers:
@@ -177,11 +205,7 @@ class Cluster:
 
         quiet: dict[str, Any] = {"logging_level": "CRITICAL", "log_to_driver": False}
         if address:
-            # Where MLflow is, and how to get in, is in this environment alone.
-            given = {
-                key: value for key, value in os.environ.items() if key.startswith(("MLFLOW_", "RAY_EXPERIMENTAL_"))
-            }
-            environment = {"working_dir": self.place.root, "excludes": LEFT_OUT, "env_vars": given}
+            environment = {"working_dir": self.place.root, "excludes": LEFT_OUT, "env_vars": passed_on(os.environ)}
             ray.init(address=address, runtime_env=environment, **quiet)
         else:
             memory = 128 * 2**20  # for params alone: stages exchange files
@@ -190,7 +214,7 @@ class Cluster:
             )
 
     def _cores(self) -> int:
-        return max(1, self.workers or len(os.sched_getaffinity(0)) // self.threads) * self.threads
+        return max(1, self.workers or cores() // self.threads) * self.threads
 
     def close(self) -> None:
         """Leave the cluster, or end the one that was started; either ends what runs."""

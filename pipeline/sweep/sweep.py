@@ -1,6 +1,7 @@
 """The sweep itself: what is ready goes to Ray, what is done goes into DVC's cache, until nothing is left."""
 
 import heapq
+import shutil
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -216,6 +217,9 @@ def place_of(workspace: Workspace, *, apart: bool) -> Place:
     repo = workspace.repo
     token = Path(repo.tmp_dir) / "sweep" / f"{time.time_ns():x}"
     token.parent.mkdir(parents=True, exist_ok=True)
+    for left in token.parent.iterdir():  # by sweeps that were killed: one at a time has DVC's lock
+        if left.name != "logs":
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     token.touch()
     try:
         remote = repo.cloud.get_remote().name

@@ -1,7 +1,6 @@
 """Where runs go and on whose behalf, from the environment: no MLflow in here, so it costs nothing to ask."""
 
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, hidden
 
 #: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -56,7 +55,7 @@ def uri() -> str:
 
 def shown(address: str | None = None) -> str:
     """The tracking store's address, or another, without what stands before an ``@``."""
-    return re.sub(r"://[^/@]*@", "://", uri() if address is None else address)
+    return hidden(uri() if address is None else address)
 
 
 def empty() -> bool:

@@ -25,6 +25,7 @@ def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, spl
 
     The seed fixes initial weights, order of batches, augmentation and random targets.
     """
+    data.check(split.training_indices(methods.training_part(group.method)))
     compute = devices.choose(params["compute"])
     devices.make_deterministic(seed, compute.device)
     network = build(params["backbone"], group.bits, compute)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.codes import unpack
 from pipeline.preparation.arrays import Prepared
+from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell
 from pipeline.visualization import gallery, tsne
 
@@ -18,7 +17,8 @@ def write(settings: dict[str, Any], codes: Path, data: Prepared, cell: Cell, tar
         settings: params.yaml's ``visualize`` section.
         codes: the cell's folder from ``encode``.
     """
-    packed, indices = np.load(codes / "database_codes.npy"), np.load(codes / "database_indices.npy")
+    packed = stored.array(codes / "database_codes.npy", "uint8", 2)
+    indices = stored.array(codes / "database_indices.npy", "int64", 1)
     shown = tsne.sample(indices, settings["images"], cell.seed)
     points = tsne.embed(unpack(packed[shown], cell.bits), perplexity=settings["perplexity"], seed=cell.seed)
     tsne.write({"codes": points}, data.labels[indices[shown]], target / "tsne.csv")

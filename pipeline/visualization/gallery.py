@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.preparation.arrays import Prepared
+from pipeline.runtime import stored
 
 #: Pixels of a picture at most.
 TILE = 96
@@ -35,7 +36,10 @@ def write(codes: Path, data: Prepared, *, queries: int, neighbours: int, seed: i
             tiles without gaps, a row a query, the query first.
     """
     both = {
-        part: (np.load(codes / f"{part}_codes.npy"), np.load(codes / f"{part}_indices.npy"))
+        part: (
+            stored.array(codes / f"{part}_codes.npy", "uint8", 2),
+            stored.array(codes / f"{part}_indices.npy", "int64", 1),
+        )
         for part in ("query", "database")
     }
     (query_codes, query_indices), (database_codes, database_indices) = both["query"], both["database"]
