@@ -68,6 +68,7 @@ def build(folder: Path, cells: int) -> None:
     seeds = min(SEEDS, cells // pairs)
     bits = [8 * (i + 1) for i in range(cells // (pairs * seeds))]
     params["study"] = "bench"
+    params["visualize"]["seeds"] = []
     params["grid"] = {
         "methods": {name: QUANTIZERS if name in METHODS else [] for name in params["grid"]["methods"]},
         "bits": bits,

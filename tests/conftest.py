@@ -155,6 +155,7 @@ def make_small(project: Project) -> None:
     content["training"] |= {"epochs": 2}
     content["evaluation"] |= {"precision_at": [10, 100]}
     content["informativeness"] |= {"steps": 20, "restarts": 2}
+    content["visualize"] |= {"seeds": []}
     (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 

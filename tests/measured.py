@@ -115,7 +115,8 @@ def add_gallery(folder: Path, *, tile: int = 8, queries: int = 4, seed: int = 0)
             grid[row] = np.where(draw.random(1 + RANKS) < 0.8, own, draw.integers(0, 10, 1 + RANKS))
             grid[row, 0] = own
             rows += [
-                key | {"row": row, "query": 17 + row, "rank": rank, "image": int(draw.integers(1497)),
+                key | {"row": row, "query": 17 + row, "query_classes": f"digit {own}", "rank": rank,
+                       "image": int(draw.integers(1497)), "classes": f"digit {grid[row, rank]}",
                        "distance": rank // 4, "relevant": "yes" if grid[row, rank] == own else "no"}
                 for rank in range(1, 1 + RANKS)
             ]  # fmt: skip

@@ -20,6 +20,7 @@ from pipeline.codes import unpack
 from pipeline.params import read
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from tests.conftest import ROOT, Project, copy_project, make_small
+from tests.records import recorded
 
 # One worker builds the finished study; the others take the rest.
 pytestmark = pytest.mark.xdist_group("finished")
@@ -84,6 +85,7 @@ def test_informativeness_of_a_cell_and_its_table(finished: Project, tmp_path: Pa
         target = layout.informativeness(cell, "query")
         target.mkdir()
         (target / "informativeness.json").write_text(json.dumps(measured | {"mean": 1.0 + place}))
+        recorded(params, layout, "informativeness", {**vars(cell), "part": "query"}, target)
     (tmp_path / "tables").mkdir()
     aggregate(params, layout, tmp_path / "tables")
     table = rows(tmp_path / "tables" / "informativeness.csv")

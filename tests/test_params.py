@@ -91,7 +91,7 @@ def test_reading_changes_nothing() -> None:
         (
             "visualize.perplexity",
             1e4,
-            "visualize.perplexity: expected less than visualize.images (1000)",
+            "visualize.perplexity: expected less than visualize.images (300)",
         ),
         ("candidates.original.own_weight", None, "candidates.original.own_weight: expected list; found None"),
         ("candidates.wr.wait", [1], "candidates.wr.wait: unknown key (did you mean 'weight'?)"),
@@ -179,6 +179,9 @@ def test_a_protocols_mistakes_come_with_all_others() -> None:
 def test_a_method_left_out_needs_no_section() -> None:
     content = changed("grid.methods.dsdh", [])
     del content["methods"]["dsdh"]
+    (line,) = gate.check(content)
+    assert line.startswith("visualize: dsdh with original, wr isn't in the grid; leave it out there")
+    content["visualize"]["methods"] = ["csq"]
     assert gate.check(content) == []
 
 

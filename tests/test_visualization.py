@@ -22,7 +22,7 @@ BITS, IMAGES, QUERIES = 12, 90, 20
 def data() -> Prepared:
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (IMAGES + QUERIES, 8, 8, 3), dtype=np.uint8)
-    return Prepared(images, random.integers(0, 2, (IMAGES + QUERIES, 4), dtype=np.uint8), {})
+    return Prepared(images, random.integers(0, 2, (IMAGES + QUERIES, 4), dtype=np.uint8), CLASSES)
 
 
 @pytest.fixture
@@ -35,6 +35,10 @@ def codes(tmp_path: Path) -> Path:
         np.save(folder / f"{part}_codes.npy", pack(random.choice([-1, 1], (len(indices), BITS)).astype(np.int8)))
         np.save(folder / f"{part}_indices.npy", np.sort(indices))
     return folder
+
+
+#: Of a manifest: all that a gallery asks for.
+CLASSES = {"classes": dict.fromkeys("abcd", 1)}
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -65,7 +69,7 @@ def test_the_gallery_holds_the_nearest_codes(data: Prepared, codes: Path, tmp_pa
 
 def test_large_pictures_are_reduced(codes: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (IMAGES + QUERIES, 128, 128, 3), dtype=np.uint8)
-    large = Prepared(images, np.ones((IMAGES + QUERIES, 2), dtype=np.uint8), {})
+    large = Prepared(images, np.ones((IMAGES + QUERIES, 2), dtype=np.uint8), CLASSES)
     gallery.write(codes, large, queries=99, neighbours=2, seed=0, target=tmp_path)
     assert Image.open(tmp_path / "gallery.png").size == (3 * gallery.TILE, QUERIES * gallery.TILE)
 

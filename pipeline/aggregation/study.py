@@ -28,7 +28,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
 
     ``cells.csv``: one row a cell. ``results.csv`` and ``results.json``, ``balance.csv``: one row a
     (method, quantizer, bits) with tests against the baseline. ``history.csv`` and ``curves.csv``: mean and standard
-    deviation over seeds for each epoch, or each rank and radius. ``metrics/``: the headline numbers, a file a row of
+    deviation over seeds for each epoch, or each rank and radius. ``map.json``: the headline numbers, for
     ``dvc metrics show``. ``about.json``: the protocol, and which cells have no numbers and why. What only some studies
     ask for: see ``asked.py``.
 
@@ -62,9 +62,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     results = tables["results"]
     write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
     asked.write(params, layout, target, lambda folder: not now.why_not(folder))
-    (target / "metrics").mkdir()
-    for name, numbers in headline(results, [m for m in metrics if m not in TIE_BOUNDS]).items():
-        write_json(target / "metrics" / f"{name}.json", numbers)
+    write_json(target / "map.json", headline(results))
     missing += asked.missing(params, layout, now.why_not)
     write_json(target / "about.json", {**about(params, layout), "missing": missing})
 
@@ -156,14 +154,12 @@ def over_seeds(cells: list[Cell], layout: Layout, name: str, keys: list[str]) ->
     return spread.reset_index()
 
 
-def headline(results: pd.DataFrame, metrics: list[str]) -> dict[str, dict[str, float]]:
-    """``method-quantizer-bits`` -> metric -> mean over seeds, what `dvc metrics` and `dvc exp show` show."""
+def headline(results: pd.DataFrame) -> dict[str, float]:
+    """``method-quantizer-bits`` -> mean mAP over seeds: a column each of `dvc metrics show` and `dvc exp show`."""
     return {
-        f"{row['method']}-{row['quantizer']}-{row['bits']}": {
-            metric: round(row[f"{metric}_mean"], 6) for metric in metrics if pd.notna(row[f"{metric}_mean"])
-        }
+        f"{row['method']}-{row['quantizer']}-{row['bits']}": round(row["map_mean"], 6)
         for row in results.to_dict("records")
-        if row["n"]
+        if pd.notna(row["map_mean"])
     }
 
 
@@ -180,6 +176,8 @@ def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
         "images": manifest["images"],
         "image_size": manifest["image_size"],
         "classes": len(manifest["classes"]),
+        # Of images with one label each no query has more relevant ones; with several labels there is no such limit.
+        **({"largest_class": max(manifest["classes"].values())} if manifest["labels_per_image"] <= 1 else {}),
         "content_hash": manifest["content_hash"],
         "protocol": params["split"]["protocol"],
         "split": {part: split[part] for part in ("query", "database", "train", "validation")},

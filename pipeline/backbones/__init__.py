@@ -1,11 +1,10 @@
 """Backbones: networks that turn images into features. One file each; torchvision is imported by those it makes."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.paths import given
 from pipeline.runtime.registry import Registry
 
 
@@ -43,7 +42,7 @@ def load_file(network: nn.Module, path: str) -> None:
     Raises:
         UserError: the file is missing, unreadable, or its tensors aren't the network's.
     """
-    file = Path(path).expanduser()
+    file = given(path)
     if not file.is_file():
         raise UserError(f"backbone.weights: no file {path!r}; expected 'none', 'imagenet' or the path of a state_dict")
     try:

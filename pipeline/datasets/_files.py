@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.paths import given
 
 PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
 #: Folders and files that archivers, file managers and storage boxes leave beside what users put there.
@@ -28,7 +29,7 @@ class Files:
     def __init__(self, path: str | None, wanted: str) -> None:
         if path is None:
             raise UserError(f"dataset.path: expected {wanted}, found null")
-        self.root = Path(path).expanduser()
+        self.root = given(path)
         if not self.root.exists():
             raise UserError(f"dataset.path: {path} is not there; expected {wanted}")
         self._is_zip = self.root.is_file()

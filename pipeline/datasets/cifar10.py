@@ -11,6 +11,7 @@ from pipeline.datasets import Dataset
 from pipeline.datasets._files import PICTURES, Files
 from pipeline.datasets._folder import PictureFiles
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.paths import given
 
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 PARTS = ("train", "test")
@@ -41,8 +42,8 @@ class Cifar10(Dataset):
 
     def __init__(self, *, path: str | None, download: bool = False) -> None:
         self.class_names = CLASSES
-        if path is not None and download and not _is_there(Path(path).expanduser()):
-            _download(Path(path).expanduser())
+        if path is not None and download and not _is_there(given(path)):
+            _download(given(path))
         files = Files(path, WANTED)
         self._pixels: Any = None
         if files.has(f"{FOLDER}/{BATCHES[0]}"):

@@ -51,7 +51,10 @@ def check(content: Any) -> list[str]:
         model(named).model_validate(content)
     except ValidationError as error:
         problems = [_line(dict(details), named) for details in error.errors()]
-    return list(dict.fromkeys(problems + _across_sections(content)))
+    across = _across_sections(content)
+    if not any(problem.startswith("grid") for problem in problems):
+        across += _not_in_the_grid(content)
+    return list(dict.fromkeys(problems + across))
 
 
 def _odd_keys(content: Any, place: str = "") -> Iterator[str]:
@@ -76,7 +79,7 @@ def _named(content: dict[str, Any], section: str, key: str, place: str) -> str |
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
     """What no section can see by itself. Malformed sections are skipped: the schema has named them."""
-    problems = _missing_sections(content) + _unequal_tries(content) + _not_in_the_grid(content) + _at_odds(content)
+    problems = _missing_sections(content) + _unequal_tries(content) + _at_odds(content)
     training = content.get("training")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
@@ -145,7 +148,8 @@ def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
     for method in _part(content, "visualize", "methods", kind=list):
         absent = [q for q in _part(content, "visualize", "quantizers", kind=list) if q not in grid.get(str(method), [])]
         if absent:
-            problems.append(f"visualize: {method} with {', '.join(map(str, absent))} isn't in the grid")
+            shown = f"{method} with {', '.join(map(str, absent))}"
+            problems.append(f"visualize: {shown} isn't in the grid; leave it out there, or set visualize.seeds: []")
     for key in ("bits", "seeds"):
         known = _part(content, "grid", key, kind=list)
         absent = [value for value in _part(content, "visualize", key, kind=list) if value not in known]

@@ -28,7 +28,18 @@ OPTIONAL = {
     "timing.csv": (*KEYS, "batch_size", "epochs", "seconds_median", "seconds_std", "overhead_percent"),
     "batch_size.csv": (*KEYS, "batch_size", "n", "validation_map_mean", "validation_map_std"),
     "tsne.csv": ("of", *KEYS, "seed", "label", "x", "y"),
-    "gallery.csv": (*KEYS, "seed", "row", "query", "rank", "image", "distance", "relevant"),
+    "gallery.csv": (
+        *KEYS,
+        "seed",
+        "row",
+        "query",
+        "query_classes",
+        "rank",
+        "image",
+        "classes",
+        "distance",
+        "relevant",
+    ),
 }
 #: Columns that say which point a row is; what is measured there may be missing.
 NUMBERS = {"bits", "seed", "epoch", "batch_size", "label", "row", "rank", "distance"}
@@ -70,7 +81,7 @@ class Source:
     def quantizers(self) -> list[str]:
         tables = (self.results, self.cells, self.history, self.tuning, self.timing, self.batch_size)
         named = [name for table in tables if table is not None for name in table["quantizer"]]
-        return list(dict.fromkeys([*named, *(str(cell["quantizer"]) for cell in self.missing)]))
+        return list(dict.fromkeys([*named, *(str(cell["quantizer"]) for cell in self.missing if cell["quantizer"])]))
 
     @property
     def bits(self) -> list[str]:
@@ -109,11 +120,16 @@ class Source:
         """The cells without numbers, each with its reason."""
         return list(self.about.get("missing") or [])
 
+    @property
+    def unmeasured(self) -> list[str]:
+        """What the study asks for beside its cells and doesn't have: ``csq.timing-64``."""
+        return [str(record.get("cell", "")) for record in self.missing if not record["method"]]
+
     def reason(self, method: str, quantizer: str, bits: str) -> str:
         """Why cells of this (method, quantizer, bits) have no numbers; empty where all have."""
         key = (method, quantizer, float(bits))
         reasons = [str(cell["reason"]) for cell in self.missing
-                   if (cell["method"], cell["quantizer"], float(cell["bits"])) == key]  # fmt: skip
+                   if cell["method"] and (cell["method"], cell["quantizer"], float(cell["bits"])) == key]  # fmt: skip
         return "; ".join(dict.fromkeys(reasons))
 
     @property

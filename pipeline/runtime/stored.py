@@ -73,10 +73,11 @@ def table(file: Path) -> "pd.DataFrame":
     """A CSV file that a stage wrote.
 
     Raises:
-        UserError: it is missing, empty or no table.
+        UserError: it is missing, empty, no table, or isn't what its record says.
     """
     import pandas as pd
 
+    as_recorded(file)
     try:
         return pd.read_csv(file)
     except FileNotFoundError:

@@ -105,11 +105,7 @@ def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
         files=identity,
         tags={"kind": "study", "cell": "study", "study": params["study"], "dataset": params["dataset"]["name"]},
         params=flat(params),
-        metrics=[
-            (f"{name.replace('@', '_at_')}/{file.stem}", value, 0)
-            for file in sorted((layout.tables / "metrics").glob("*.json"))
-            for name, value in read_json(file).items()
-        ],
+        metrics=[(f"map/{group}", value, 0) for group, value in read_json(layout.tables / "map.json").items()],
         history=None,
         artifacts=[(layout.tables, "tables"), (layout.report, "report")],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline.runtime.errors import UserError, hidden
+from pipeline.runtime.paths import project
 
 #: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -17,18 +18,9 @@ SQLITE = "sqlite:///"
 SERVERS = ("http://", "https://", "postgresql://", "postgresql+psycopg://", "mysql://", "mysql+pymysql://")
 
 
-def root() -> Path:
-    """The project's folder, also for a stage of `dvc exp run --temp`, which runs in a copy of it.
-
-    DVC sets ``DVC_ROOT`` for every stage, and to the project rather than the copy for an experiment
-    (DVC's manual, "dvc exp run", environment variables).
-    """
-    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
-
-
 def in_a_copy() -> bool:
     """Whether this is a queued or temporary experiment: its results are not those of the workspace."""
-    return root() != Path.cwd()
+    return project() != Path.cwd()
 
 
 def experiment() -> str | None:
@@ -45,7 +37,7 @@ def uri() -> str:
         )
     if not given.startswith(SQLITE):
         return given
-    file = root() / given.removeprefix(SQLITE)
+    file = project() / given.removeprefix(SQLITE)
     if "'" in str(file):
         raise UserError(
             f"MLflow can't make an SQLite store where the path has an apostrophe: {file}; rename the folder"
@@ -70,7 +62,7 @@ def artifacts(study: str) -> str | None:
 
 def workspace() -> str:
     """Which checkout on which machine: several may share a server."""
-    return f"{socket.gethostname()}:{root()}"
+    return f"{socket.gethostname()}:{project()}"
 
 
 @contextmanager
@@ -84,4 +76,4 @@ def alone(what: str) -> Iterator[None]:
 
 
 def _beside() -> Path:
-    return Path(uri().removeprefix(SQLITE)).parent if uri().startswith(SQLITE) else root()
+    return Path(uri().removeprefix(SQLITE)).parent if uri().startswith(SQLITE) else project()

@@ -32,8 +32,8 @@ def write(codes: Path, data: Prepared, *, queries: int, neighbours: int, seed: i
     Args:
         codes: the cell's folder from ``encode``.
         queries: how many; the same images for every cell of a seed.
-        target: gets ``gallery.csv`` (row, query, rank from 1, image, distance, relevant) and ``gallery.png``: square
-            tiles without gaps, a row a query, the query first.
+        target: gets ``gallery.csv`` (row, query, rank from 1, image, distance, relevant, and the classes of both,
+            separated by ``|``) and ``gallery.png``: square tiles without gaps, a row a query, the query first.
     """
     both = {
         part: (
@@ -51,15 +51,24 @@ def write(codes: Path, data: Prepared, *, queries: int, neighbours: int, seed: i
         images = database_indices[found]
         alike = (data.labels[images] & data.labels[query]).any(axis=1)
         lines += [
-            (row, query, rank + 1, int(images[rank]), int(distances[rank]), "yes" if alike[rank] else "no")
+            (
+                *(row, query, classes(data, query), rank + 1, int(images[rank]), classes(data, int(images[rank]))),
+                *(int(distances[rank]), "yes" if alike[rank] else "no"),
+            )
             for rank in range(len(images))
         ]
         strips.append(np.concatenate([_tile(data.images[index]) for index in (query, *images)], axis=1))
     with (target / "gallery.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("row", "query", "rank", "image", "distance", "relevant"))
+        writer.writerow(("row", "query", "query_classes", "rank", "image", "classes", "distance", "relevant"))
         writer.writerows(lines)
     Image.fromarray(np.concatenate(strips)).save(target / "gallery.png")
+
+
+def classes(data: Prepared, image: int) -> str:
+    """The names of an image's classes, separated by ``|``."""
+    names = list(data.manifest["classes"])
+    return "|".join(names[column] for column in np.flatnonzero(data.labels[image]))
 
 
 def _tile(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

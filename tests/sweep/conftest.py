@@ -102,6 +102,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Swept:
         (project.folder / "stages" / f"{name}.py").write_text(text)
     content = project.params
     content["study"] = "swept"
+    content["visualize"]["seeds"] = []
     content["grid"] = {
         "methods": {name: ["original", "wr"] if name in ("csq", "dsdh") else [] for name in content["grid"]["methods"]},
         "bits": [16],

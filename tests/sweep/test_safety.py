@@ -70,10 +70,14 @@ def test_a_local_sweep_listens_on_loopback_alone_and_to_nobody_else(
         env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         client = [sys.executable, "-c", CLIENT, f"127.0.0.1:{server.split()[1]}"]
         for mode in ({}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": 64 * "0"}):
-            done = subprocess.run(
-                client, env={**env, **mode, "HOME": str(home)}, capture_output=True, text=True, timeout=120
-            )
-            assert done.returncode != 0 and "in" not in done.stdout.split(), mode
+            try:
+                done = subprocess.run(
+                    client, env={**env, **mode, "HOME": str(home)}, capture_output=True, text=True, timeout=30
+                )
+            except subprocess.TimeoutExpired as waiting:  # Ray asks again and again
+                assert not waiting.stdout, mode
+            else:
+                assert done.returncode != 0 and "in" not in done.stdout.split(), mode
         assert [path.name for path in home.iterdir()] == [".ray"], "no token is left in a file"
         for file in swept.folder.glob(".dvc/tmp/sweep/**/*"):
             assert not re.search(r"\b[0-9a-f]{64}\b", file.read_text() if file.is_file() else "")
@@ -121,7 +125,7 @@ def test_messages_have_no_passwords(text: str) -> None:
 def test_a_remote_s_password_is_not_in_the_message(swept: Swept) -> None:
     swept.run("dvc", "remote", "add", "-d", "-q", "there", "ssh://me:hush@127.0.0.1:9/x")
     swept.run("dvc", "remote", "modify", "-q", "there", "password", "hush-too")
-    done = swept.run("python", "-m", "pipeline.sharing", "check", check=False)
+    done = swept.run("python", "-m", "pipeline.sharing", "share", check=False)
     assert done.returncode == 1 and "hush" not in done.stderr + done.stdout
     assert len(done.stderr.splitlines()) == 1
 

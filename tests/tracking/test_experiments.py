@@ -1,11 +1,13 @@
 """`dvc exp run --temp` works in a copy of the project; its runs belong in the project's store."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, copy_project, make_small
+from tests.datasets.making import photo
 
 # The finished study is built by one worker.
 pytestmark = pytest.mark.xdist_group("finished")
@@ -36,3 +38,38 @@ def test_a_temporary_experiment_logs_into_the_projects_store(finished: Project) 
         folder = Path(run.info.artifact_uri.removeprefix("file://"))
         assert finished.folder in folder.parents and (folder / "metrics.json").exists()
     assert {run.info.run_id for run in runs("tags.status = 'current'")} == current, "the workspace's stay current"
+
+
+@pytest.mark.parametrize("way", ["--temp", "--queue"])
+def test_an_experiment_in_a_copy_finds_data_that_git_ignores(way: str, tmp_path: Path) -> None:
+    """Pictures and weights by paths from the project's folder, in a folder that git ignores."""
+    from safetensors.torch import save_file
+
+    from pipeline import backbones
+
+    project = copy_project(tmp_path / "project")
+    make_small(project)
+    for number in range(40):
+        photo(project.folder / "data" / "pets" / ("cat", "dog")[number % 2] / f"{number}.png", number)
+    state = {name: value.contiguous() for name, value in backbones.create("cnn", weights="none").state_dict().items()}
+    save_file(state, project.folder / "data" / "cnn.safetensors")
+    project.edit("dataset", {"name": "images", "path": "data/pets", "labels": None, "image_size": 8,
+                             "on_bad_image": "error"})  # fmt: skip
+    project.edit("backbone.weights", "data/cnn.safetensors")
+    project.edit("split.per_class", {"query": 2, "validation": 2, "train": 8})
+    methods = dict.fromkeys(project.params["grid"]["methods"], [])
+    project.edit("grid", {"methods": methods | {"csq": ["original"]}, "bits": [16], "seeds": [0]})
+    project.edit("training.batch_size", 8)
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-q", "-m", "start")
+    project.run("dvc", "exp", "run", way, "-n", "tried", "-S", "training.epochs=3")
+    if way == "--queue":
+        project.run("dvc", "queue", "start")
+        deadline = time.monotonic() + 240
+        while "Success" not in (status := project.run("dvc", "queue", "status").stdout):
+            assert "Failed" not in status and time.monotonic() < deadline, project.run(
+                "dvc", "queue", "logs", "tried"
+            ).stdout
+            time.sleep(1)
+    shown = project.run("dvc", "exp", "show", "--csv", "--only-changed").stdout
+    assert "tried" in shown

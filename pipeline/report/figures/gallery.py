@@ -17,7 +17,8 @@ from pipeline.runtime.errors import UserError
 
 CAPTION = (
     "Left: the query; beside it its nearest images in the database by Hamming distance, nearest first. Solid frame and "
-    "✓: shares a class with the query; dashed frame and ✗: doesn't. The number is the distance. The queries were "
+    "✓: shares a class with the query; dashed frame and ✗: doesn't. The number is the distance, the word the (first) "
+    "class. The queries were "
     "drawn at random, not chosen; images at one distance are in the order of the database."
 )
 RIGHT, WRONG = "#009e73", "#d55e00"  # the palette's green and vermilion, which the page's dark scheme lightens
@@ -53,8 +54,9 @@ def draw(rows: pandas.DataFrame, path: Path) -> Figure:
     axes = figure.add_axes((0.002, 0.002, 0.996, 0.996))  # room for half a frame's line
     axes.set_axis_off()
     axes.imshow(sheet, interpolation="none", extent=(0, width, height, 0))
-    for row in range(len(queries)):
-        _mark(axes, (0, row * pitch[0]), side, "query", edgecolor=AXIS, linewidth=1)
+    of_query = dict(zip(rows["row"], rows["query_classes"], strict=True))
+    for line, row in enumerate(queries):
+        _mark(axes, (0, line * pitch[0]), side, _short(of_query[row]), edgecolor=AXIS, linewidth=1)
     for hit in rows.itertuples():
         place = ((1 + ranks.index(hit.rank)) * pitch[1], queries.index(hit.row) * pitch[0])
         right = hit.relevant == "yes"
@@ -63,8 +65,15 @@ def draw(rows: pandas.DataFrame, path: Path) -> Figure:
             "linestyle": "-" if right else (0, (2.5, 1.5)),
             "linewidth": 2.2,
         }
-        _mark(axes, place, side, f"{'✓' if right else '✗'} {hit.distance:g}", **frame)
+        _mark(axes, place, side, f"{'✓' if right else '✗'} {hit.distance:g} {_short(hit.classes)}", **frame)
     return figure
+
+
+def _short(classes: str) -> str:
+    """Names of classes that fit below a tile."""
+    first, _, others = str(classes).partition("|")
+    name = first if len(first) <= 9 else f"{first[:8]}…"
+    return f"{name} +{others.count('|') + 1}" if others else name
 
 
 def _tiles(path: Path, rows: int, columns: int) -> Any:

@@ -91,7 +91,7 @@ def dash(source: Source, quantizer: str) -> Any:
 
 def numeric(table: pandas.DataFrame) -> pandas.DataFrame:
     """The table with every column but the texts as numbers; what is no number becomes NaN."""
-    texts = ("method", "quantizer", "of", "by", "setting", "chosen", "relevant")
+    texts = ("method", "quantizer", "of", "by", "setting", "chosen", "relevant", "classes", "query_classes")
     names = [name for name in table.columns if name not in texts]
     return table.assign(**{name: pandas.to_numeric(table[name], errors="coerce") for name in names})
 

@@ -20,5 +20,18 @@ def metrics(source: Source) -> Table:
         for name in source.metrics
         for row in records(source.results)
     ]
-    caption = ["The other metrics, compared with the baseline as mAP is.", *test_caption(source)]
+    caption = ["The other metrics, compared with the baseline as mAP is.", *_limits(source), *test_caption(source)]
     return Table("metrics", "Precision", caption, columns, rows)
+
+
+def _limits(source: Source) -> list[str]:
+    """What precision@n can't exceed, where n is more than there are images to find."""
+    largest, database = source.about.get("largest_class"), (source.about.get("split") or {}).get("database")
+    said = []
+    for name in source.metrics:
+        n = int(name.partition("@")[2]) if name.partition("@")[2].isdigit() else 0
+        if database is not None and n > database:
+            said.append(f"{name} counts all {database} images of the database, which has no more.")
+        elif largest is not None and n > largest:
+            said.append(f"{name} can't exceed {largest / n:.3g}: no class has more than {largest} images.")
+    return said
