@@ -85,6 +85,10 @@ class Project:
         for key in parents:
             place = place[key]
         place[last] = value
+        given = {"dataset": content["dataset"]["path"], "weights": content["backbone"]["weights"]}
+        content["watch"] = {
+            name: [] if path in (None, "none", "imagenet") else ["always"] for name, path in given.items()
+        }
         (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     def append(self, file: str, text: str) -> None:
@@ -209,7 +213,7 @@ elif stage == "split":
     put(root / "splits", "", f"{cell}.made_of.json")
 elif stage == "code":
     listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"code-{cell}"]["deps"]
-    put(root / "code" / cell, of(*map(Path, listed)))
+    put(root / "code" / cell / "modules", of(*map(Path, listed)))
 elif stage == "tune":
     method, quantizer, bits = arguments[1::2]
     tried = (params["candidates"][quantizer], params["methods"][method]) if params["tune"] else ()

@@ -22,7 +22,7 @@ def kinds(stages: list[str]) -> Counter[str]:
 
 CELLS = 8
 WHOLE = {
-    "prepare": 1, "split": 2, "tune": 4, "code-tune": 1, "code-train": 1,
+    "prepare": 1, "split": 2, "tune": 4, "code-prepare": 1, "code-tune": 1, "code-train": 1,
     "code-encode": 1, "code-evaluate": 1, "code-informativeness": 1,
     "train": CELLS, "encode": CELLS, "evaluate": CELLS, "aggregate": 1, "report": 1,
 }  # fmt: skip

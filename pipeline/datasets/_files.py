@@ -2,17 +2,15 @@
 
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.paths import given
+from pipeline.runtime.paths import given, leftover, walked
 
 PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
-#: Folders and files that archivers, file managers and storage boxes leave beside what users put there.
-LEFTOVERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 
 
 class Files:
@@ -42,36 +40,27 @@ class Files:
 
     @cached_property
     def names(self) -> list[str]:
-        """All files, sorted; hidden ones and ``LEFTOVERS`` apart.
+        """All files, sorted; hidden ones and what file managers leave (``leftover``) apart.
 
         Links to folders are followed; a folder that was met already isn't entered again.
 
         Raises:
             UserError: a name leads out of an archive, stands twice in it, holds a line break or isn't UTF-8.
         """
-        found = sorted(self._members) if self._is_zip else sorted(self._walked())
+        found = sorted(self._members) if self._is_zip else sorted(walked(self.root))
         for name in found:
             self._refuse_unusable(name)
-        return [name for name in found if not any(map(_leftover, PurePosixPath(name).parts))]
+        return [name for name in found if not any(map(leftover, PurePosixPath(name).parts))]
 
     @cached_property
     def folders(self) -> list[str]:
-        """The folders right below the root, sorted, empty ones too; hidden ones and ``LEFTOVERS`` apart."""
+        """The folders right below the root, sorted, empty ones too; without those that ``names`` leaves out."""
         if self._is_zip:
             entries = [info.filename.replace("\\", "/").removeprefix("./") for info in self._zip.infolist()]
             found = {entry.split("/")[0] for entry in entries if "/" in entry}
         else:
             found = {entry.name for entry in os.scandir(self.root) if entry.is_dir()}
-        return sorted(name for name in found if name and not _leftover(name))
-
-    def _walked(self) -> Iterator[str]:
-        met = {os.path.realpath(self.root)}
-        for folder, below, files in os.walk(self.root, followlinks=True):
-            places = {name: os.path.realpath(os.path.join(folder, name)) for name in below}
-            below[:] = [name for name, place in places.items() if place not in met]
-            met.update(places.values())
-            for file in files:
-                yield (Path(folder) / file).relative_to(self.root).as_posix()
+        return sorted(name for name in found if name and not leftover(name))
 
     def _refuse_unusable(self, name: str) -> None:
         """Names stand in text files, a line each."""
@@ -139,10 +128,6 @@ class Files:
         if missing:
             shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
             raise UserError(f"{self.root}: {len(missing):,} of {len(names):,} {what} are missing: {shown}; {advice}")
-
-
-def _leftover(part: str) -> bool:
-    return part.startswith(".") or part in LEFTOVERS
 
 
 def inside(name: str, where: str) -> str:

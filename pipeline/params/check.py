@@ -79,7 +79,7 @@ def _named(content: dict[str, Any], section: str, key: str, place: str) -> str |
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
     """What no section can see by itself. Malformed sections are skipped: the schema has named them."""
-    problems = _missing_sections(content) + _unequal_tries(content) + _at_odds(content)
+    problems = _missing_sections(content) + _unequal_tries(content) + _at_odds(content) + _unwatched(content)
     training = content.get("training")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
@@ -155,6 +155,20 @@ def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
         absent = [value for value in _part(content, "visualize", key, kind=list) if value not in known]
         if absent:
             problems.append(f"visualize.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}")
+    return problems
+
+
+def _unwatched(content: dict[str, Any]) -> list[str]:
+    """Files that DVC can't know, and that nothing looks at; or that aren't there to be looked at."""
+    path, weights = (_part(content, *keys, kind=str) for keys in (("dataset", "path"), ("backbone", "weights")))
+    problems = []
+    for name, key, found in (("dataset", "dataset.path", path), ("weights", "backbone.weights", weights)):
+        given = found and found not in ("none", "imagenet")
+        watched = content.get("watch", {}).get(name) if isinstance(content.get("watch"), dict) else None
+        if isinstance(watched, list) and bool(watched) != bool(given):
+            wanted = "[always], so that changed files are noticed" if given else "[]"
+            state = f"is {found}" if given else "names no file"
+            problems.append(f"watch.{name}: expected {wanted}, since {key} {state}; found {watched}")
     return problems
 
 

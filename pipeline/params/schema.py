@@ -238,9 +238,15 @@ def _sections(name: str) -> Callable[[], type[Strict]]:
     )
 
 
+class Watch(Strict):
+    dataset: Annotated[list[Literal["always"]], Distinct]
+    weights: Annotated[list[Literal["always"]], Distinct]
+
+
 class Params(Strict):
     study: StudyName
     dataset: AnyDataset
+    watch: Watch
     split: AnySplit
     grid: Grid
     compute: Compute

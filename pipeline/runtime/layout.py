@@ -4,7 +4,8 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
 
     data/            packed images and labels, manifest.json            (prepare)
     splits/<seed>/   query, database, train, validation indices         (split)
-    code/<stage>/    hashes of the modules that all cells share         (code-<stage>)
+    code/<stage>/    hashes of the modules that all cells share, and    (code-<stage>,
+                     of raw files and weights, where there are any       files-dataset, files-weights)
     tuning/<group>/  the setting that a (method, quantizer, bits) uses  (tune)
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
@@ -116,7 +117,14 @@ class Layout:
         return self.folder / "splits" / str(seed)
 
     def code(self, stage: str) -> Path:
-        return self.folder / "code" / stage
+        return self.folder / "code" / stage / "modules"
+
+    @property
+    def raw_files(self) -> Path:
+        return self.folder / "code" / "prepare" / "files"
+
+    def weights_file(self, stage: str) -> Path:
+        return self.folder / "code" / stage / "weights"
 
     @property
     def all_tuning(self) -> Path:

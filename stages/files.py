@@ -1,0 +1,45 @@
+"""files-dataset, files-weights: what tells the raw files, or the weights to start from, from others."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime import provenance
+from pipeline.runtime.entry import stage
+from pipeline.runtime.layout import Layout
+from pipeline.runtime.outputs import write_json
+from pipeline.runtime.paths import fingerprint, given
+
+
+def main(params: dict[str, Any], layout: Layout, of: str) -> None:
+    if of == "dataset":
+        targets, path = [layout.raw_files], given(params["dataset"]["path"])
+        known = fingerprint(path) if path.exists() else None
+    else:
+        targets, path = (
+            [layout.weights_file(stage) for stage in ("tune", "train")],
+            given(params["backbone"]["weights"]),
+        )
+        known = {"sha256": provenance.sha256(path)} if path.is_file() else None
+    for target in targets:
+        _write(layout, target, known, path)
+
+
+def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Path) -> None:
+    """Put it down; where the files aren't here, what is known of them from before stays."""
+    before = target / "files.json"
+    with layout.whole(target) as folder:
+        if known is not None:
+            write_json(folder / "files.json", known)
+        elif before.exists():
+            print(f"warning: {path} is not here; what was made of it is kept", file=sys.stderr)
+            shutil.copy(before, folder / "files.json")
+        else:
+            write_json(folder / "files.json", {"files": 0})  # prepare and train say what they miss
+
+
+STAGE = stage(main, of=str)
+
+if __name__ == "__main__":
+    STAGE.main()
