@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.datasets import Dataset
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.ranges import PositiveInt, Seed
+from pipeline.runtime.ranges import NonNegativeInt, PositiveInt
 
 CLASSES = "arrow bar circle cross diamond hexagon ring square star triangle".split()
 # Independent streams of one seed.
@@ -40,7 +40,9 @@ class Shapes(Dataset):
         UserError: a path is given.
     """
 
-    def __init__(self, *, path: str | None, images: PositiveInt = 2000, seed: Seed = 0, side: PositiveInt = 64) -> None:
+    def __init__(
+        self, *, path: str | None, images: PositiveInt = 2000, seed: NonNegativeInt = 0, side: PositiveInt = 64
+    ) -> None:
         if path is not None:
             raise UserError(f"dataset.path: expected null (shapes are drawn), found {path!r}")
         self.seed, self.side = seed, side
@@ -76,7 +78,10 @@ class Shapes(Dataset):
 
 def _philox(seed: int, stream: int, block: int = 0) -> Any:
     """A generator of raw words; each block of a stream is 2^64 numbers of its own."""
-    return np.random.Philox(key=np.array([seed, stream], np.uint64), counter=np.array([0, block, 0, 0], np.uint64))
+    # Seeds above 64 bits are as good as any below.
+    return np.random.Philox(
+        key=np.array([seed % 2**64, stream], np.uint64), counter=np.array([0, block, 0, 0], np.uint64)
+    )
 
 
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
