@@ -7,6 +7,9 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CELL
+# DVC needs a home for its settings and a name, also where the user has none (a container).
+export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
+export LOGNAME := $(or $(LOGNAME),$(USER),user)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro sweep report ui track register verify published share fetch-results check-shared test check \

@@ -13,6 +13,7 @@ from pipeline import params as gate
 from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.layout import Cell, Group, Layout
+from pipeline.runtime.machine import have_a_home
 
 Params = dict[str, Any]
 
@@ -93,10 +94,14 @@ def command(run: Callable[[Params], str]) -> int:
     Returns:
         the exit code: 1 where params.yaml or ``run`` had something to say against it, in one line each.
     """
+    have_a_home()
     try:
         return said(run(gate.read()))
     except UserError as error:
         complain(error)
+        return 1
+    except PermissionError as error:
+        complain(not_allowed(error))
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -117,6 +122,11 @@ def said(text: str) -> int:
     return 0
 
 
+def not_allowed(error: PermissionError) -> UserError:
+    """What a user without the right to write, or to read, is told."""
+    return UserError(f"{error.filename}: {error.strerror}; make it writable for you, or work in a clone of your own")
+
+
 def complain(error: UserError) -> None:
     """Print what a user has to be told, a line each, as stages and commands do."""
     print("\n".join(f"error: {line}" for line in hidden(str(error)).splitlines()), file=sys.stderr)
@@ -127,10 +137,14 @@ def _execute(run: Callable[[Params], None]) -> None:
     gc.freeze()
     gc.enable()
     code = 0
+    have_a_home()
     try:
         run(gate.read())
     except UserError as error:
         complain(error)
+        code = 1
+    except PermissionError as error:
+        complain(not_allowed(error))
         code = 1
     except KeyboardInterrupt:
         print("interrupted; nothing was written, run the stage again", file=sys.stderr)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import params as gate
-from pipeline.runtime.entry import complain, said
+from pipeline.runtime.entry import complain, not_allowed, said
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.machine import have_a_home
 from pipeline.sweep import sweep
 from pipeline.sweep.cluster import Cluster
 from pipeline.sweep.dvc import workspace
@@ -19,6 +20,7 @@ from pipeline.sweep.progress import Progress
 def main() -> int:
     given = _parsed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    have_a_home()
     try:
         params = gate.read()
         _check(given)
@@ -28,6 +30,9 @@ def main() -> int:
             summary = _run(opened, params, given)
     except UserError as error:
         complain(error)
+        return 1
+    except PermissionError as error:
+        complain(not_allowed(error))
         return 1
     except KeyboardInterrupt:
         print("interrupted; what was done is kept, `make sweep` or `dvc repro` goes on from there", file=sys.stderr)

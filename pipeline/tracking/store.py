@@ -213,13 +213,6 @@ def _abandoned(tags: Mapping[str, str]) -> bool:
     return False
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no name is known of the user
-        return f"user {os.getuid()}"
-
-
 def provenance() -> dict[str, str]:
     """Tags that say which code, and which process of which checkout, makes a run."""
     git = ["git", "rev-parse", "HEAD"]
@@ -235,7 +228,7 @@ def provenance() -> dict[str, str]:
     return {
         **tags,
         **({"experiment": name} if name else {}),
-        "mlflow.user": _user(),
+        "mlflow.user": getpass.getuser(),
         "mlflow.source.name": "dvc.yaml",
         "mlflow.source.type": "PROJECT",
         "git_changed": "yes" if changed else "no",
