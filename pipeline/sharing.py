@@ -88,13 +88,15 @@ def _all_there(repo: "Repo", remote: "Remote", study: str) -> str:
         more = f"; {unrun} have not been run yet" if unrun else ""
         return f"remote {remote.name!r} has all {len(results)} results of {study!r} ({len(wanted)} objects){more}"
     lost = _lacking(repo.cache.local, away)
-    lines = []
+    lines, lacking = [], set()
     for out, parts in results.items():
         if gone := parts & away:
             remedy = "; this machine lacks some, too" if gone & lost else ""
+            lacking.add(out.stage.addressing)
             lines.append(f"{out.stage.addressing}: {len(gone)} of {len(parts)} objects of {out} are not there{remedy}")
     lines.append(
-        f"remote {remote.name!r} ({_address(remote)}) lacks results of {len(lines)} of {len(results)} stages of "
+        f"remote {remote.name!r} ({_address(remote)}) lacks results of {len(lacking)} of "
+        f"{len({out.stage.addressing for out in results})} stages of "
         f"{study!r}, named above: run `make share` where they were made"
     )
     raise UserError("\n".join(lines))

@@ -150,7 +150,7 @@ def test_a_killed_train_stage_leaves_nothing_and_is_run_again(tmp_path: Path) ->
     project.edit("training.epochs", 2)
     assert address in project.repro(address)
     assert sorted(file.name for file in (project.results / "train" / CELL.name).iterdir()) == [
-        "history.csv", "training.json", "weights.safetensors",
+        "history.csv", "made_of.json", "training.json", "weights.safetensors",
     ]  # fmt: skip
     assert not (project.results / ".partial").exists()
 

@@ -83,6 +83,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Project:
         file.write_text(file.read_text().replace("python -m stages.", "python standin.py "))
     content = project.params
     content["study"] = "shared"
+    content["visualize"]["seeds"] = []
     content["grid"] |= {
         "methods": {name: ["wr"] if name == "csq" else [] for name in content["grid"]["methods"]},
         "bits": [16],
@@ -185,10 +186,10 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
 
 def test_two_clones_share_in_both_directions(first: Project, connect: Connect) -> None:
     connect(first)
-    assert "has all 17 results of 'shared'" in first.run("make", "share").stdout
+    assert "has all 21 results of 'shared'" in first.run("make", "share").stdout
     second = colleague(first)
     connect(second)
-    assert "has all 17 results of 'shared'" in second.run("make", "fetch-results").stdout
+    assert "has all 21 results of 'shared'" in second.run("make", "fetch-results").stdout
     assert files(second) == files(first)
     assert "up to date" in second.run("dvc", "status").stdout
     assert ran(second) == []
@@ -238,9 +239,9 @@ def test_the_guides_commands(first: Project) -> None:
     makefile = (first.folder / "Makefile").read_text()
     (first.folder / "Makefile").write_text(makefile.replace("\t@python -m pipeline.report\n", report))
     said = [first.run("bash", "-ec", block).stdout for block in (once, giving)]
-    assert "has all 17 results" in said[1] and "not committed" not in said[1]
+    assert "has all 21 results" in said[1] and "not committed" not in said[1]
     said = second.run("bash", "-ec", getting).stdout.splitlines()
-    assert any("has all 17 results" in line for line in said)
+    assert any("has all 21 results" in line for line in said)
     assert said.count("Data and pipelines are up to date.") == 2, "by `dvc status` and by `dvc repro`"
     assert files(second) == files(first)
 
@@ -255,7 +256,7 @@ def test_a_web_server_is_good_for_reading(first: Project) -> None:
         second.run("dvc", "remote", "add", "-q", "--local", "-d", "web", f"http://127.0.0.1:{server.server_port}")
         said = act(second, "fetch")
         server.shutdown()
-    assert "has all 17 results" in said and "without the run cache" in said
+    assert "has all 21 results" in said and "without the run cache" in said
     assert files(second) == files(first)
 
 
@@ -279,12 +280,12 @@ def test_clones_with_one_cache_need_no_remote(first: Project) -> None:
 
 def test_a_forgotten_push_is_named(first: Project) -> None:
     in_folder(first)
-    assert len(refused(first, "check", "lacks results of 17 of 17 stages of 'shared'", "run `make share`")) == 18
-    assert "has all 17 results" in act(first, "share")
-    assert "has all 17 results" in act(first, "check")
+    assert len(refused(first, "check", "lacks results of 18 of 18 stages of 'shared'", "run `make share`")) == 22
+    assert "has all 21 results" in act(first, "share")
+    assert "has all 21 results" in act(first, "check")
     first.edit(CHANGED, 0.7)
     assert len(ran(first, "cells/csq/evaluate/dvc.yaml:evaluate@csq-wr-16-1")) == 4
-    lines = refused(first, "check", "lacks results of 3 of 17 stages")  # the choice of `tune` is as it was
+    lines = refused(first, "check", "lacks results of 3 of 18 stages")  # the choice of `tune` is as it was
     assert {line.split(": ")[0] for line in lines[:-1]} == {
         f"cells/csq/{stage}/dvc.yaml:{stage}@csq-wr-16-1" for stage in ("train", "encode", "evaluate")
     }
@@ -307,11 +308,11 @@ def test_a_remote_that_lost_a_file_is_noticed_and_mended(first: Project) -> None
     act(first, "share")
     lose(first, "train/csq-wr-16-0", first.folder.parent / "lab")
     named = "cells/csq/train/dvc.yaml:train@csq-wr-16-0: 1 of 2 objects of results/shared/train/csq-wr-16-0"
-    lines = refused(first, "check", "lacks results of 1 of 17 stages")
+    lines = refused(first, "check", "lacks results of 1 of 18 stages")
     assert lines[0] == f"{named} are not there"
     second = colleague(first)
     in_folder(second)
-    lines = refused(second, "fetch", "lacks results of 1 of 17 stages", "run `make share` where they were made")
+    lines = refused(second, "fetch", "lacks results of 1 of 18 stages", "run `make share` where they were made")
     assert lines[0] == f"{named} are not there; this machine lacks some, too"
     assert (second.results / "report" / "index.html").exists(), "what is there has come"
     assert not (second.results / "train" / "csq-wr-16-0").exists(), "and nothing in half"
@@ -323,7 +324,7 @@ def test_a_remote_that_lost_a_file_is_noticed_and_mended(first: Project) -> None
 def test_what_is_neither_here_nor_there_is_not_taken_for_shared(first: Project) -> None:
     in_folder(first)
     lose(first, "codes/csq-wr-16-1", first.folder / ".dvc" / "cache")
-    lines = refused(first, "share", "lacks results of 1 of 17 stages")
+    lines = refused(first, "share", "lacks results of 1 of 18 stages")
     assert "encode@csq-wr-16-1" in lines[0] and "this machine lacks some, too" in lines[0]
 
 
@@ -331,7 +332,7 @@ def test_stages_that_have_not_run_are_told_apart(first: Project) -> None:
     in_folder(first)
     first.edit("grid.seeds", [0, 1, 2])
     said = act(first, "share")
-    assert "has all 17 results" in said and "4 have not been run yet" in said
+    assert "has all 21 results" in said and "4 have not been run yet" in said
 
 
 def test_a_broken_entry_of_the_run_cache_harms_nothing(first: Project) -> None:
@@ -339,10 +340,10 @@ def test_a_broken_entry_of_the_run_cache_harms_nothing(first: Project) -> None:
     entry = next((first.folder / ".dvc" / "cache" / "runs").glob("*/*/*"))
     entry.chmod(0o644)
     entry.write_text("cmd: [half")
-    assert "has all 17 results" in act(first, "share")
+    assert "has all 21 results" in act(first, "share")
     second = colleague(first)
     in_folder(second)
-    assert "has all 17 results" in act(second, "fetch")
+    assert "has all 21 results" in act(second, "fetch")
     assert files(second) == files(first)
 
 

@@ -25,11 +25,11 @@ after_dvc_repro = pytest.mark.xdist_group("reproduced")
 def test_it_leaves_what_dvc_repro_leaves(swept: Swept, reproduced: Swept) -> None:
     """Fails where another DVC keeps its books otherwise: outputs, locks, cache and run cache are compared."""
     twin = reproduced
-    assert "38 stages run" in swept.sweep().stdout
+    assert "39 stages run" in swept.sweep().stdout
     assert swept.left() == twin.left()
     assert "up to date" in swept.run("dvc", "status").stdout
     assert swept.ran() == []
-    assert swept.sweep().stdout == "0 stages run; 38 up to date\n"
+    assert swept.sweep().stdout == "0 stages run; 39 up to date\n"
 
     for project in (swept, twin):
         project.edit(WR, 0.7)
@@ -192,7 +192,7 @@ def test_params_that_are_edited_meanwhile_count_for_the_next(swept: Swept) -> No
         "data",
         "file = Path('params.yaml')\nfile.write_text(file.read_text().replace('weight: 0.1', 'weight: 0.9'))",
     )
-    assert "38 stages run" in swept.sweep().stdout
+    assert "39 stages run" in swept.sweep().stdout
     lock = yaml.safe_load((swept.folder / "cells/csq/train/dvc.lock").read_text())
     assert lock["stages"]["train@csq-wr-16-0"]["params"]["params.yaml"]["quantizers.wr"]["weight"] == 0.1
     assert "'weight': 0.1" in (swept.results / "train/csq-wr-16-0/out.txt").read_text()
