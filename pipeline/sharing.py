@@ -84,7 +84,7 @@ def _all_there(repo: "Repo", remote: "Remote", study: str) -> str:
     wanted = {part for parts in results.values() for part in parts}
     away = _lacking(remote.odb, wanted)
     if not away:
-        unrun = sum(1 for out in repo.index.outs if not out.hash_info)
+        unrun = len({out.stage.addressing for out in repo.index.outs if not out.hash_info})
         more = f"; {unrun} have not been run yet" if unrun else ""
         return f"remote {remote.name!r} has all {len(results)} results of {study!r} ({len(wanted)} objects){more}"
     lost = _lacking(repo.cache.local, away)

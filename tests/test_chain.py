@@ -285,7 +285,7 @@ def readme_commands() -> list[str]:
 
 def test_the_readmes_commands(finished: Project) -> None:
     commands = readme_commands()
-    for needed in ("dvc repro", "dvc status", "dvc dag", "dvc metrics show", "dvc plots show"):
+    for needed in ("dvc repro", "dvc status", "dvc dag split@0", "dvc metrics show", "dvc plots show"):
         assert needed in commands
     before = (finished.folder / "params.yaml").read_text()
     for command in commands:
@@ -294,9 +294,8 @@ def test_the_readmes_commands(finished: Project) -> None:
         finished.run("bash", "-c", command)
     assert (finished.folder / "params.yaml").read_text() == before
     shown = finished.run("dvc", "metrics", "show", "--json").stdout
-    files = {Path(path).stem: file["data"] for path, file in json.loads(shown)[""]["data"].items()}
-    assert set(files) == {f"{method}-{quantizer}-16" for method in ("csq", "dsdh") for quantizer in ("original", "wr")}
-    assert all(set(metrics) == {"map", "precision@10", "precision@100", "precision@r2"} for metrics in files.values())
+    (found,) = [file["data"] for file in json.loads(shown)[""]["data"].values()]
+    assert set(found) == {f"{method}-{quantizer}-16" for method in ("csq", "dsdh") for quantizer in ("original", "wr")}
 
 
 def test_an_experiment_with_one_param_changed(finished: Project) -> None:

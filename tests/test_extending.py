@@ -32,6 +32,7 @@ def leave_only(project: Project, method: str, quantizers: list[str]) -> None:
     for name in project.params["grid"]["methods"]:
         project.edit(f"grid.methods.{name}", quantizers if name == method else [])
     project.edit("grid.seeds", [0])
+    project.edit("visualize.seeds", [])
     project.edit("training.epochs", 1)
     project.edit("training.validate_every", 1)
 

@@ -161,6 +161,8 @@ def _opened(folder: Path, description: str) -> Prepared:
     packed = stored.array(folder / "labels.npy", "uint8", 2, items=count)
     images = stored.array(folder / "images.npy", "uint8", 4, items=count, mapped=True)
     known = digests.read_bytes() if digests.exists() else b""
+    if not (folder / "ids.txt").exists():
+        raise stored.damaged(folder / "ids.txt", "missing")
     ids = (folder / "ids.txt").read_bytes()
     if hashlib.sha256(known + packed.tobytes() + ids).hexdigest() != manifest["content_hash"]:
         raise stored.damaged(folder / "labels.npy", "labels, ids.txt or images.sha256 have changed")
