@@ -36,14 +36,14 @@ def test_it_leaves_what_dvc_repro_leaves(swept: Swept, reproduced: Swept) -> Non
     said = swept.sweep("--dry-run").stdout
     assert f"tune@csq-wr-16: {WR}: 0.1 -> 0.7\n" in said
     assert "encode@csq-wr-16-0: after cells/csq/train/dvc.yaml:train@csq-wr-16-0" in said
-    assert swept.sweep().stdout == "16 stages run; 22 up to date\n"
+    assert swept.sweep().stdout == "16 stages run; 23 up to date\n"
     twin.run("dvc", "repro")
     assert swept.left() == twin.left()
 
     swept.edit(WR, 0.1)
     said = swept.sweep("--dry-run").stdout
     assert f"tune@csq-wr-16: {WR}: 0.7 -> 0.1 (the run cache has it)\n" in said
-    assert swept.sweep().stdout == "0 stages run; 16 restored from the run cache; 22 up to date\n"
+    assert swept.sweep().stdout == "0 stages run; 16 restored from the run cache; 23 up to date\n"
     assert swept.ran() == []
 
 
@@ -85,7 +85,7 @@ def test_a_cell_that_fails_stops_no_other(swept: Swept) -> None:
     done = swept.sweep(check=False)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[-1] == "28 stages run; 3 failed; 7 not run because of them"
+    assert lines[-1] == "29 stages run; 3 failed; 7 not run because of them"
     at = lines.index(next(line for line in lines if "train@csq-wr-16-0 failed" in line))
     assert lines[at + 1 : at + 3] == ["    before it", "    error: no luck"]
     log = Path(lines[at].split("log: ")[1])
@@ -98,7 +98,7 @@ def test_a_cell_that_fails_stops_no_other(swept: Swept) -> None:
 
     for order in swept.orders.iterdir():
         order.unlink()
-    assert swept.sweep().stdout == "10 stages run; 28 up to date\n"
+    assert swept.sweep().stdout == "10 stages run; 29 up to date\n"
     assert swept.ran() == []
 
 
