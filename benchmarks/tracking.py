@@ -73,6 +73,7 @@ def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark
     chosen = {method: quantizers for method, quantizers in grid["methods"].items() if quantizers}
     groups = sum(map(len, chosen.values()))
     params["study"] = study
+    params["visualize"]["seeds"] = []
     grid["seeds"] = list(range(-(-count // groups)))
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     layout = Layout(study, folder)

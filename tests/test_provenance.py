@@ -36,9 +36,10 @@ def test_every_output_of_a_finished_study_says_what_it_was_made_of(study: Study)
     params, layout = study
     now = Present(params, layout.folder)
     folders = [layout.data, layout.tables, layout.report]
-    for stage in ("code", "codes", "metrics", "splits", "train", "tuning"):
+    for stage in ("codes", "metrics", "splits", "train", "tuning"):
         folders += [folder for folder in (layout.folder / stage).iterdir() if folder.is_dir()]
-    assert len(folders) == 38
+    folders += list((layout.folder / "code").glob("*/modules"))
+    assert len(folders) == 39
     assert {folder.name: now.why_not(folder) for folder in folders} == {folder.name: "" for folder in folders}
 
 

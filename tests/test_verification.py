@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.verification import verify
@@ -37,19 +38,33 @@ def better(layout: Layout) -> None:
     file.write_text(json.dumps({**content, "map": content["map"] + 0.01}))
 
 
+def resealed(layout: Layout) -> None:
+    """Make the cell's records agree with its codes as they are, as a forger would."""
+    file, measured = layout.codes(CELL) / "made_of.json", layout.metrics(CELL) / "made_of.json"
+    record = json.loads(file.read_text())
+    record["files"] = {name: provenance.sha256(file.with_name(name)) for name in record["files"]}
+    file.write_text(json.dumps(record))
+    record = json.loads(measured.read_text())
+    record["inputs"][f"codes/{CELL.name}"] = provenance.content(layout.folder, f"codes/{CELL.name}")
+    measured.write_text(json.dumps(record))
+
+
 def other_codes(layout: Layout) -> None:
     file = layout.codes(CELL) / "database_codes.npy"
     np.save(file, ~np.load(file)[::-1])
+    resealed(layout)
 
 
 def other_labels(layout: Layout) -> None:
     file = layout.codes(CELL) / "query_labels.npy"
     np.save(file, np.roll(np.load(file), 1, axis=0))
+    resealed(layout)
 
 
 def other_images(layout: Layout) -> None:
     file = layout.codes(CELL) / "query_indices.npy"
     np.save(file, np.load(file)[::-1])
+    resealed(layout)
 
 
 def rounded_up(layout: Layout) -> None:

@@ -3,12 +3,12 @@
 from pipeline.runtime.entry import Params, command
 from pipeline.runtime.errors import UserError
 from pipeline.tracking.complete import complete, reason
-from pipeline.tracking.patience import bounded, leave
+from pipeline.tracking.patience import leave
 
 
 def track(params: Params) -> str:
     try:
-        tracked = bounded(lambda: complete(params))
+        tracked = complete(params)
     except Exception as error:  # whatever a server or a driver raises
         raise UserError(
             f"MLflow: {reason(error)}; results are kept: start the server or check MLFLOW_TRACKING_URI, then run this "

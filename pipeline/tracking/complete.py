@@ -38,7 +38,7 @@ class Tracked:
 def complete_or_say_how(params: dict[str, Any]) -> None:
     """``complete``, but a store that can't be reached is a warning: the results are on disk."""
     try:
-        bounded(lambda: complete(params))
+        complete(params)
     except Exception as error:  # whatever a server or a driver raises
         print(
             f"warning: MLflow could not be completed ({reason(error)}); the results are kept all the same, and "
@@ -49,7 +49,8 @@ def complete_or_say_how(params: dict[str, Any]) -> None:
 
 #: What MLflow's HTTP client says, at length, and what it means.
 MEANINGS = {
-    "429": "turns requests away (429, too many)",
+    "too many 429": "turns requests away (429, too many)",
+    "error code 429": "turns requests away (429, too many)",
     "imed out": "doesn't answer in time",
     "onnection refused": "doesn't answer (nothing is there)",
     "Failed to establish": "can't be reached",
@@ -75,15 +76,20 @@ def complete(params: dict[str, Any]) -> Tracked:
 
     A cell whose results are of other params or code than the present ones is left as it is: its run says which.
     """
+    # Waiting for another process of this checkout is no waiting for the server.
     with place.alone("tracking"):
-        layout = Layout(params["study"])
-        cells = [cell for cell in cells_of(params["grid"]) if _evaluated(cell, layout)]
-        now = Present(params, layout.folder)
-        outdated = [cell for cell in cells if now.why_not(layout.metrics(cell))]
-        entries = [content.cell_entry(params, cell, layout) for cell in cells if cell not in outdated]
-        if not outdated and not now.why_not(layout.report):
-            entries.append(content.study_entry(params, layout))
-        _bring_in(params["study"], entries, {cell.name for cell in cells_of(params["grid"])})
+        return bounded(lambda: _complete(params))
+
+
+def _complete(params: dict[str, Any]) -> Tracked:
+    layout = Layout(params["study"])
+    cells = [cell for cell in cells_of(params["grid"]) if _evaluated(cell, layout)]
+    now = Present(params, layout.folder)
+    outdated = [cell for cell in cells if now.why_not(layout.metrics(cell))]
+    entries = [content.cell_entry(params, cell, layout) for cell in cells if cell not in outdated]
+    if not outdated and not now.why_not(layout.report):
+        entries.append(content.study_entry(params, layout))
+    _bring_in(params["study"], entries, {cell.name for cell in cells_of(params["grid"])})
     return Tracked(len(cells) - len(outdated), len(outdated))
 
 

@@ -1,6 +1,7 @@
 """A server that doesn't answer, answers for ever, or sends everybody away, is given up after seconds."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -76,8 +77,6 @@ def bounded(work: Callable[[], Result]) -> Result:
 
 def leave(code: int) -> None:
     """End the process, whatever threads still wait for a server."""
-    import sys
-
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

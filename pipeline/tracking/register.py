@@ -16,7 +16,7 @@ from pipeline.runtime.outputs import read_json, write_json
 from pipeline.runtime.registry import nearest
 from pipeline.tracking.complete import complete, reason
 from pipeline.tracking.content import result_id, used_params
-from pipeline.tracking.patience import bounded, leave
+from pipeline.tracking.patience import leave
 
 #: Modules that loading the model may import; those that it did import are what the model requires.
 MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
@@ -51,7 +51,7 @@ def register(params: Params, group: str) -> str:
     """Log the best cell's network to its run, and register it as ``<study>-<method>-<quantizer>-<bits>``."""
     cell = best(params, group)
     try:
-        bounded(lambda: complete(params))
+        complete(params)
         return _register(params, cell)
     except UserError:
         raise

@@ -36,6 +36,9 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 BATCH = 1000
 PARAMS_BATCH = 100
 
+#: MLflow looks for a run's dataset and then adds it: of several writers at once all but one are refused.
+ATTEMPTS = 4
+
 Metrics = Iterable[tuple[str, float, int]]
 
 
@@ -99,7 +102,14 @@ class Store:
             profile=json.dumps(data["profile"]),
         )  # fmt: skip
         context = InputTag("mlflow.data.context", "training")
-        self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
+        for attempt in range(ATTEMPTS):
+            try:
+                self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
+                return
+            except MlflowException:
+                # Another run's writer was first to put the dataset down; it is found there now.
+                if attempt == ATTEMPTS - 1:
+                    raise
 
     def log(
         self,

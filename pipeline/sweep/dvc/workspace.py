@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.provenance import differences
 from pipeline.sweep.call import Call
 from pipeline.sweep.dvc import writing
 from pipeline.sweep.dvc.errors import dvc_exception, in_a_line
@@ -222,11 +223,4 @@ def _hash(dep: "Dependency") -> Any:
 def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:
     """``methods.dsdh.mu: 0.1 -> 0.2`` for every value that differs from the lock file's."""
     before, now = dep.hash_info.value or {}, dep.read_params()
-    return [line for key in status for line in _differences(key, before.get(key), now.get(key))]
-
-
-def _differences(key: str, before: Any, now: Any) -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = dict.fromkeys([*before, *now])
-        return [line for name in names for line in _differences(f"{key}.{name}", before.get(name), now.get(name))]
-    return [] if before == now else [f"{key}: {before} -> {now}"]
+    return [line for key in status for line in differences(before.get(key), now.get(key), key)]
