@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CELL
 # DVC needs a home for its settings and a name, also where the user has none (a container).
 export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
-export LOGNAME := $(or $(LOGNAME),$(USER),user)
+export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro sweep report ui track register verify published share fetch-results check-shared test check \

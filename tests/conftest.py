@@ -26,6 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ROOT = Path(__file__).parent.parent
 COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
 
+# What would change how a project's commands behave; make's own, where `make test` runs the tests.
+SETTINGS = ("MLFLOW_", "DVC_", "MAKE", "MFLAGS")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _keep_groups_together(config, items)
@@ -64,7 +67,7 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(SETTINGS)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 

@@ -32,7 +32,7 @@ class Hashing(PythonModel):  # type: ignore[misc]
         section = {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
         self.compute = devices.choose(section)
         self.size = about["image_size"]
-        self.network = load(about["backbone"], about["bits"], self.compute, context.artifacts["weights"])
+        self.network = load(about["backbone"], about["bits"], self.compute, Path(context.artifacts["weights"]))
 
     # Without type hints, which MLflow would take for a schema; it has the model's signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]

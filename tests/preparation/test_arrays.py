@@ -21,7 +21,9 @@ def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert np.array_equal(data.labels, dataset.labels)
     assert data.labels.dtype == np.uint8
     assert (tmp_path / "data" / "ids.txt").read_text().splitlines() == dataset.ids
-    assert sorted(contents(tmp_path / "data")) == ["ids.txt", "images.npy", "labels.npy", "manifest.json"]
+    assert sorted(contents(tmp_path / "data")) == [
+        "ids.txt", "images.npy", "images.sha256", "labels.npy", "manifest.json",
+    ]  # fmt: skip
 
 
 def hash_of(dataset: Made) -> str:

@@ -123,6 +123,7 @@ def test_messages_have_no_passwords(text: str) -> None:
 
 
 def test_a_remote_s_password_is_not_in_the_message(swept: Swept) -> None:
+    swept.sweep()
     swept.run("dvc", "remote", "add", "-d", "-q", "there", "ssh://me:hush@127.0.0.1:9/x")
     swept.run("dvc", "remote", "modify", "-q", "there", "password", "hush-too")
     done = swept.run("python", "-m", "pipeline.sharing", "share", check=False)

@@ -85,7 +85,9 @@ def test_a_model_computes_in_the_precision_that_it_was_trained_in(precision: str
     about = {"backbone": section, "bits": 16, "precision": precision, "image_size": 8}
     model, images = Hashing(), np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
     (tmp_path / "about.json").write_text(json.dumps(about))
-    model.load_context(SimpleNamespace(artifacts={"weights": tmp_path / "weights", "about": tmp_path / "about.json"}))
+    model.load_context(
+        SimpleNamespace(artifacts={"weights": str(tmp_path / "weights"), "about": str(tmp_path / "about.json")})
+    )
     assert model.network.compute == compute
     expected = outputs(network, images, np.arange(50), compute.device).numpy()
     assert np.array_equal(model.predict(None, images), pack(sign(expected)))
@@ -150,7 +152,9 @@ def test_images_that_the_model_was_not_made_for_are_one_line(images: object, tmp
     about = {"backbone": section, "bits": 16, "precision": "float32", "image_size": 8}
     (tmp_path / "about.json").write_text(json.dumps(about))
     model = Hashing()
-    model.load_context(SimpleNamespace(artifacts={"weights": tmp_path / "weights", "about": tmp_path / "about.json"}))
+    model.load_context(
+        SimpleNamespace(artifacts={"weights": str(tmp_path / "weights"), "about": str(tmp_path / "about.json")})
+    )
     with pytest.raises(ValueError, match="expected images as uint8 of shape") as error:
         model.predict(None, images)
     assert len(str(error.value).splitlines()) == 1
@@ -163,10 +167,10 @@ def test_registering_leaves_the_run_as_it_was(finished: Project) -> None:
     client = MlflowClient(f"sqlite:///{finished.folder}/mlflow.db")
     finished.run("python", "-m", "pipeline.tracking")
     experiment = client.get_experiment_by_name("small").experiment_id
-    runs = {run.info.run_name: run for run in client.search_runs([experiment], "tags.kind = 'cell'")}
+    runs = {run.info.run_id: run for run in client.search_runs([experiment], "tags.kind = 'cell'")}
     finished.run("python", "-m", "pipeline.tracking.register", "csq-wr-16")
     for run in client.search_runs([experiment], "tags.kind = 'cell'"):
-        before = runs[run.info.run_name]
+        before = runs[run.info.run_id]
         assert run.data.params == before.data.params
         assert (run.info.start_time, run.info.end_time) == (before.info.start_time, before.info.end_time)
         assert run.info.status == "FINISHED"
