@@ -21,11 +21,13 @@ pytestmark = pytest.mark.xdist_group("finished")
 sqlite = pytest.mark.parametrize("study", ["sqlite"], indirect=True)
 
 
-def test_a_run_says_when_and_of_what_and_by_whom(finished: Project) -> None:
+def test_a_run_says_when_and_of_what_and_by_whom(finished: Project, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    finished.run("python", "-m", "pipeline.tracking")
-    client = MlflowClient(f"sqlite:///{finished.folder}/mlflow.db")
+    # A store of its own: in the study's, a cell that another test trained again keeps the times of its first training.
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    finished.run("python", "-m", "pipeline.tracking", MLFLOW_TRACKING_URI=uri)
+    client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("small").experiment_id
     layout = Layout("small", finished.folder)
     manifest = json.loads((layout.data / "manifest.json").read_text())
