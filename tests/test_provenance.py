@@ -170,6 +170,15 @@ def test_names_as_dvc_fills_them_in(finished: Project) -> None:
 
 # By the commands that people type.
 
+#: An evaluation that is large enough to be compiled.
+LARGE = """
+import numpy as np
+from pipeline.retrieval import evaluate
+draw = np.random.default_rng(0)
+codes, labels = draw.choice([-1.0, 1.0], (60_000, 8)), np.eye(2, dtype=np.uint8)[draw.integers(0, 2, 60_000)]
+evaluate(codes[:400], labels[:400], codes, labels)
+"""
+
 
 @pytest.fixture
 def harmed(finished: Project) -> Iterator[Project]:
@@ -212,6 +221,16 @@ def test_a_rule_that_nothing_was_evaluated_by_is_not_stated_over_numbers(harmed:
     assert "no cell has metrics" in line and "evaluation.ties: expected -> stable" in line and "dvc repro" in line
     shown = harmed.run("python", "-m", "pipeline.report")
     assert "evaluation.ties: expected -> stable" in shown.stdout
+
+
+def test_what_numba_keeps_beside_the_code_is_no_code(finished: Project) -> None:
+    """An evaluation of more than some million pairs compiles, and Numba keeps that in ``__pycache__``."""
+    kept = finished.folder / "pipeline" / "retrieval" / "__pycache__"
+    before = set(kept.glob("*.nb*"))
+    finished.run("python", "-c", LARGE)
+    assert set(kept.glob("*.nbi")) - before, "nothing was compiled"
+    assert "not up to date" not in finished.run("python", "-m", "pipeline.report").stdout
+    assert finished.repro() == []
 
 
 def test_mlflow_gets_no_run_of_what_never_was(harmed: Project) -> None:

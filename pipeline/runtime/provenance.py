@@ -266,11 +266,17 @@ def _of_code(path: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What counts of a folder: no record, nothing that Python or a file manager leaves there."""
+    """What counts of a folder: no record, nothing that Python, Numba or a file manager leaves there.
+
+    As in .dvcignore: Numba keeps what it has compiled in ``__pycache__``, too.
+    """
     return sorted(
         file
         for file in folder.rglob("*")
-        if file.is_file() and file.suffix != ".pyc" and file.name not in (RECORD, ".DS_Store", "Thumbs.db")
+        if file.is_file()
+        and "__pycache__" not in file.relative_to(folder).parts
+        and file.suffix != ".pyc"
+        and file.name not in (RECORD, ".DS_Store", "Thumbs.db")
     )
 
 
