@@ -6,57 +6,63 @@ PYTHON ?= python3
 # whole path, which make passes on as it is.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export CELL
+export CELL NAME
 # DVC needs a home for its settings and a name, also where the user has none (a container).
 export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro sweep report ui track register verify published share fetch-results check-shared test check \
-	cells clean
+.PHONY: help setup study repro sweep report ui track register verify published share fetch-results check-shared \
+	schema test check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 setup: .venv/.repro ## make .venv and install requirements.txt
 
+study: .venv/.repro ## write params.yaml for the study NAME (FORCE=1 overwrites edits); without NAME, list the studies
+	@python -m pipeline study "$$NAME" $(if $(FORCE),--force)
+
 repro: .venv/.repro ## run what is out of date (dvc repro), then print the results table
 	@python -m pipeline check >/dev/null
 	dvc repro
-	@python -m pipeline.report
+	@python -m pipeline results
 
 ui: .venv/.repro track ## open MLflow on the results (prints the address of the training runs)
-	@exec python -m pipeline.tracking.ui
+	@exec python -m pipeline ui
 
 sweep: .venv/.repro ## the same in parallel on all cores and GPUs, or on RAY_ADDRESS's cluster (ARGS=--dry-run ...)
-	@python -m pipeline.sweep $(ARGS)
-	@$(if $(findstring --dry-run,$(ARGS)),,python -m pipeline.report)
+	@python -m pipeline sweep $(ARGS)
+	@$(if $(findstring --dry-run,$(ARGS)),,python -m pipeline results)
 
 report: .venv/.repro ## make tables and page from the cells that are there, when some failed
 	python -m stages.aggregate
 	python -m stages.report
-	@python -m pipeline.report
+	@python -m pipeline results
 
 track: .venv/.repro ## bring all results of the study into MLflow
-	@python -m pipeline.tracking
+	@python -m pipeline track
 
 register: .venv/.repro ## the best network of CELL=method-quantizer-bits as a model in MLflow
-	@python -m pipeline.tracking.register "$$CELL"
+	@python -m pipeline register "$$CELL"
 
 verify: .venv/.repro ## check that every number in the tables follows from the stored codes
-	@python -m pipeline.verification
+	@python -m pipeline verify
 
 published: .venv/.repro ## count which of the published numbers have a counterpart in results/
-	@python -m pipeline.report.published
+	@python -m pipeline published
 
 share: .venv/.repro ## give results to colleagues: push them to the DVC remote, run cache included
-	@python -m pipeline.sharing share
+	@python -m pipeline share
 
 fetch-results: .venv/.repro ## get the results of the commit that is checked out from the DVC remote
-	@python -m pipeline.sharing fetch
+	@python -m pipeline fetch-results
 
 check-shared: .venv/.repro ## name the stages whose results the DVC remote lacks
-	@python -m pipeline.sharing check
+	@python -m pipeline check-shared
+
+schema: .venv/.repro ## after an edit of pipeline/params/schema.py or of a signature: write studies/params.schema.json
+	@python -m pipeline schema
 
 test: .venv/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)
@@ -65,9 +71,6 @@ check: .venv/.test ## run the linter, the formatter's check and the type checker
 	ruff check .
 	ruff format --check .
 	mypy
-
-cells: .venv/.repro ## after adding a method: write its cells/<method>/, name it in every study
-	@python -m cells.generate
 
 clean: ## remove .venv and caches; results and the DVC cache stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -4,7 +4,7 @@
     python -m benchmarks.overhead sweep 250 1000 2000
 
 Builds a repository in a temporary folder for each number of cells (this one's, but every file in stages/ writes a
-line and ends), runs `dvc repro` or `python -m pipeline.sweep`, then the same again with nothing to do.
+line and ends), runs `dvc repro` or `python -m pipeline sweep`, then the same again with nothing to do.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SEEDS = 10
 STAGES = {
     "prepare": ("stage(main)", "", "layout.data", "manifest.json"),
     "split": ("stage(main, seed=int)", ", seed", "layout.split(seed)", "split.json"),
-    "code": ("stage(main, of=str)", ", of", "layout.code(of)", "modules.txt"),
+    "shared": ("stage(main, of=str)", ", of", "layout.shared(of)", "shared.txt"),
     "tune": ("group_stage(main)", ", group", "layout.tuning(group)", "choice.json"),
     "train": ("cell_stage(main)", ", cell", "layout.train(cell)", "weights"),
     "encode": ("cell_stage(main)", ", cell", "layout.codes(cell)", "codes"),
@@ -38,7 +38,7 @@ from pipeline.runtime.entry import {kind}
 
 
 def main(params, layout{given}):
-    with layout.whole({folder}) as target:
+    with layout.atomic_output({folder}) as target:
         (target / "{file}").write_text(str({folder}))
 
 
@@ -49,7 +49,7 @@ if __name__ == "__main__":
 """
 ENGINES = {
     "repro": ["dvc", "repro"],
-    "sweep": [sys.executable, "-m", "pipeline.sweep"],
+    "sweep": [sys.executable, "-m", "pipeline", "sweep"],
 }
 
 
@@ -69,14 +69,8 @@ def build(folder: Path, cells: int) -> None:
     bits = [8 * (i + 1) for i in range(cells // (pairs * seeds))]
     params["study"] = "bench"
     params["visualize"]["seeds"] = []
-    params["grid"] = {
-        "methods": {name: QUANTIZERS if name in METHODS else [] for name in params["grid"]["methods"]},
-        "bits": bits,
-        "seeds": list(range(seeds)),
-    }
-    # Written out in full: DVC reads no YAML anchors the other way round.
-    dumper = type("Plain", (yaml.SafeDumper,), {"ignore_aliases": lambda *_: True})
-    (folder / "params.yaml").write_text(yaml.dump(params, Dumper=dumper))
+    params["grid"] = {"methods": METHODS, "quantizers": QUANTIZERS, "bits": bits, "seeds": list(range(seeds))}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for command in (
         ["git", "init", "-q"],
         ["dvc", "init", "-q"],

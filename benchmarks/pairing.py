@@ -31,9 +31,9 @@ from pipeline.assignment import best_assignment, optimal_pairing
 from pipeline.encoding.device import choose
 from pipeline.preparation.arrays import Prepared
 from pipeline.quantizers import Quantizer, create, uniform_targets
+from pipeline.training import timing
 from pipeline.training.loop import Trainer
 from pipeline.training.objective import losses
-from pipeline.trials import timing
 
 Array = npt.NDArray[Any]
 Solver = Callable[[Array], Array]
@@ -103,7 +103,7 @@ class Recorder(Quantizer):
     def __init__(self, inner: Quantizer) -> None:
         super().__init__()
         self.inner, self.codes = inner, Codes()
-        self.own_weight, self.weight, self.reads = inner.own_weight, inner.weight, inner.reads
+        self.own_weight, self.weight, self.input = inner.own_weight, inner.weight, inner.input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)

@@ -3,7 +3,7 @@
     python -m benchmarks.tracking
     python -m benchmarks.tracking --live METHOD QUANTIZER BITS SEED
 
-The first writes the result files of 500 pretend cells with 100 epochs each and runs ``python -m pipeline.tracking`` on
+The first writes the result files of 500 pretend cells with 100 epochs each and runs ``python -m pipeline track`` on
 them, twice, for the store that MLFLOW_TRACKING_URI names (an SQLite file unless it is set). The second trains one
 cell of params.yaml in turn with and without MLflow following; it needs the cell's data and split.
 """
@@ -56,7 +56,7 @@ def tracking(cells: int, epochs: int) -> None:
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
         for what in ("all of it", "nothing to do"):
             begun, used = time.perf_counter(), _processor()
-            subprocess.run([sys.executable, "-m", "pipeline.tracking"], cwd=folder, env=environment, check=True)
+            subprocess.run([sys.executable, "-m", "pipeline", "track"], cwd=folder, env=environment, check=True)
             print(f"{what}: {time.perf_counter() - begun:.1f} s, {_processor() - used:.1f} s of processor time")
 
 
@@ -70,8 +70,7 @@ def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark
     """Result files of a study of so many cells, as the stages write them."""
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     grid = params["grid"]
-    chosen = {method: quantizers for method, quantizers in grid["methods"].items() if quantizers}
-    groups = sum(map(len, chosen.values()))
+    groups = len(grid["methods"]) * len(grid["quantizers"])
     params["study"] = study
     params["visualize"]["seeds"] = []
     grid["seeds"] = list(range(-(-count // groups)))

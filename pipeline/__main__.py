@@ -1,39 +1,176 @@
-"""``python -m pipeline list``: what can be named in params.yaml. ``python -m pipeline check``: is params.yaml right?"""
+"""``python -m pipeline <command>``: all that is done around the experiment; ``--help`` lists the commands.
+
+Each command imports what it needs when it runs, so that ``--help`` doesn't wait for torch, DVC and MLflow.
+"""
 
 import ast
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from pipeline.runtime.entry import Params, command, said
+import click
+
+from pipeline.params import read as read_params
+from pipeline.runtime.entry import Params, command, complain, said
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import file_names
 
 HERE = Path(__file__).parent
-ROOMS = ("methods", "quantizers", "datasets", "protocols", "backbones")
+PACKAGES = ("methods", "quantizers", "datasets", "protocols", "backbones")
 
 
-def names() -> str:
-    """Every name that params.yaml may hold, with its file's first line."""
+def _on_params(run: Callable[[Params], str]) -> int:
+    """Run a command that needs params.yaml, and print what it returns."""
+    return command(lambda: run(read_params()))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 120})
+def commands() -> None:
+    """Deep supervised hashing experiments as a reproducible pipeline. `dvc repro` runs the study of params.yaml."""
+
+
+@commands.command("list")
+def list_names() -> int:
+    """List what can be named in params.yaml: methods, quantizers, datasets, protocols, backbones."""
     lines = []
-    for room in ROOMS:
-        lines.append(f"\n{room}")
-        for name in file_names(HERE / room):
+    for package in PACKAGES:
+        lines.append(f"\n{package}")
+        for name in file_names(HERE / package):
             # Read off the file: importing a method would import torch.
-            text = ast.get_docstring(ast.parse((HERE / room / f"{name}.py").read_text(encoding="utf-8"))) or ""
+            text = ast.get_docstring(ast.parse((HERE / package / f"{name}.py").read_text(encoding="utf-8"))) or ""
             lines.append(f"  {name:<20}{text.splitlines()[0].removeprefix(f'``{name}``: ')}")
-    return "\n".join(lines)
+    return said("\n".join(lines))
 
 
-def checked(params: Params) -> str:
-    return f"params.yaml: study {params['study']!r} is as it should be"
+@commands.command()
+def check() -> int:
+    """Check params.yaml; each mistake is one line."""
+    return _on_params(lambda params: f"params.yaml: study {params['study']!r} is valid")
 
 
-def main() -> int:
-    if sys.argv[1:] == ["list"]:
-        return said(names())
-    if sys.argv[1:] == ["check"]:
-        return command(checked)
-    print("usage: python -m pipeline list | check", file=sys.stderr)
-    return 2
+@commands.command()
+@click.argument("name", default="")
+@click.option("--force", is_flag=True, help="Overwrite edits of params.yaml that git doesn't have.")
+def study(name: str, force: bool) -> int:
+    """Write params.yaml for the study NAME; without a name, list the studies."""
+    from pipeline.params import studies
+
+    return command(lambda: studies.write(name, force=force) if name else studies.listed())
+
+
+@commands.command()
+def schema() -> int:
+    """Write studies/params.schema.json, the JSON schema of params.yaml for editors."""
+    from pipeline.params.schema import write_json_schema
+
+    return command(write_json_schema)
+
+
+@commands.command()
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--dry-run", is_flag=True, help="List what would run, and why it is out of date.")
+@click.option("--workers", type=int, help="Stages at a time on this machine (params: sweep.workers).")
+@click.option("--gpu-share", type=float, help="Part of a GPU that a cell gets (params: sweep.gpu_share).")
+@click.option("--no-shared-folder", is_flag=True, help="Exchange files by the DVC remote, whatever is shared.")
+def sweep(targets: tuple[str, ...], **options: Any) -> int:
+    """Run what is out of date in parallel; TARGETs are those of `dvc repro`, all of dvc.yaml unless given."""
+    from pipeline.operations.sweep.command import run
+
+    return run(list(targets), **options)
+
+
+@commands.command()
+def results() -> int:
+    """Print the results table, and where to look further."""
+    from pipeline.operations.results import table
+
+    return _on_params(table)
+
+
+@commands.command()
+def track() -> None:
+    """Log all results of the study to MLflow."""
+    from pipeline.operations.tracking.command import track as log_all
+    from pipeline.operations.tracking.patience import leave
+
+    leave(_on_params(log_all))
+
+
+@commands.command()
+@click.argument("port", type=click.IntRange(1, 65535), default=5000)
+def ui(port: int) -> int:
+    """Open MLflow on the results; the server listens on PORT (5000)."""
+    from pipeline.operations.tracking.ui import serve
+
+    return _on_params(lambda params: serve(params["study"], port))
+
+
+@commands.command()
+@click.argument("group", metavar="METHOD-QUANTIZER-BITS", default="")
+def register(group: str) -> None:
+    """Register the best network of a (method, quantizer, bits) as a model in MLflow."""
+    from pipeline.operations.tracking.patience import leave
+    from pipeline.operations.tracking.register import register as register_best
+
+    leave(_on_params(lambda params: register_best(params, group)))
+
+
+@commands.command()
+def verify() -> int:
+    """Check that every number in the tables follows from the stored codes."""
+    from pipeline.operations.verification import verify as verified
+
+    return _on_params(verified)
+
+
+@commands.command()
+def published() -> int:
+    """Count the published numbers that have a counterpart in results/."""
+    from pipeline.report.published.coverage import coverage
+
+    return _on_params(lambda _: coverage(Path()))
+
+
+def _sharing(name: str) -> int:
+    from pipeline.operations import sharing
+
+    action: Any = getattr(sharing, name)
+    return _on_params(action)
+
+
+@commands.command()
+def share() -> int:
+    """Push the results to the DVC remote, run cache included."""
+    return _sharing("share")
+
+
+@commands.command("fetch-results")
+def fetch_results() -> int:
+    """Get the results of the commit that is checked out from the DVC remote."""
+    return _sharing("fetch")
+
+
+@commands.command("check-shared")
+def check_shared() -> int:
+    """Name the stages whose results the DVC remote lacks."""
+    return _sharing("check")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; a wrong one is one line on stderr and exit code 1, as every mistake of a user is."""
+    try:
+        code = commands.main(arguments, prog_name="python -m pipeline", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return said(error.format_message())
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        hint = f"; see `{where.command_path} --help`" if where else ""
+        complain(UserError(f"{' '.join(error.format_message().split()).rstrip('.')}{hint}"))
+        return 1
+    except click.Abort:
+        return 130
+    return int(code or 0)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pipeline.runtime.layout import Layout
 
 
 def main(params: dict[str, Any], layout: Layout) -> None:
-    with layout.whole(layout.tables) as target:
+    with layout.atomic_output(layout.tables) as target:
         aggregate(params, layout, target)
 
 

@@ -7,7 +7,7 @@ from pipeline.runtime.entry import stage
 from pipeline.runtime.errors import Diverged
 from pipeline.runtime.layout import Group, Layout
 from pipeline.runtime.outputs import write_json
-from pipeline.trials.trial import apart, validation_map
+from pipeline.training.trial import tuning_split, validation_map
 
 
 def main(
@@ -15,9 +15,11 @@ def main(
 ) -> None:
     group = Group(method, quantizer, bits)
     data = arrays.load(layout.data)
-    with layout.whole(layout.batch_size(group, batch_size, seed)) as target:
+    with layout.atomic_output(layout.batch_size(group, batch_size, seed)) as target:
         try:
-            found = validation_map(params, group, {"batch_size": batch_size}, seed, data, apart(params, data, seed))
+            found = validation_map(
+                params, group, {"batch_size": batch_size}, seed, data, tuning_split(params, data, seed)
+            )
             write_json(target / "batch_size.json", {"validation_map": found, "note": ""})
         except Diverged as error:  # a result, as it is for tuning
             write_json(target / "batch_size.json", {"validation_map": None, "note": str(error)})

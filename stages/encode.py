@@ -14,7 +14,7 @@ def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
     compute = devices.choose(params["compute"])
     network = load(params["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
-    with layout.whole(layout.codes(cell)) as target:
+    with layout.atomic_output(layout.codes(cell)) as target:
         write_codes(network, data, split, compute.device, target)
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from pipeline.evaluation import evaluate_cell
+from pipeline.evaluation.cell import evaluate_cell
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
 def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
-    with layout.whole(layout.metrics(cell)) as target:
+    with layout.atomic_output(layout.metrics(cell)) as target:
         evaluate_cell(params["evaluation"], cell, layout.train(cell), layout.codes(cell), target)
 
 

@@ -29,7 +29,7 @@ def main(params: dict[str, Any], layout: Layout, of: str) -> None:
 def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Path) -> None:
     """Put it down; where the files aren't here, what is known of them from before stays."""
     before = target / "files.json"
-    with layout.whole(target) as folder:
+    with layout.atomic_output(target) as folder:
         if known is not None:
             write_json(folder / "files.json", known)
         elif before.exists():

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.encoding import device as devices
-from pipeline.informativeness import measure_cell
+from pipeline.evaluation.informativeness import measure_cell
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
@@ -11,7 +11,7 @@ from pipeline.runtime.layout import Cell, Layout
 
 def main(params: dict[str, Any], layout: Layout, cell: Cell, part: str) -> None:
     data, device = arrays.load(layout.data), devices.choose(params["compute"]).device
-    with layout.whole(layout.informativeness(cell, part)) as target:
+    with layout.atomic_output(layout.informativeness(cell, part)) as target:
         measure_cell(params["informativeness"], data, layout.codes(cell), part, cell.seed, device, target)
 
 

@@ -12,7 +12,7 @@ def main(params: dict[str, Any], layout: Layout) -> None:
     section = dict(params["dataset"])
     name, size, on_bad = section.pop("name"), section.pop("image_size"), section.pop("on_bad_image")
     dataset = datasets.create(name, **section)
-    with layout.whole(layout.data, resume=True) as target:
+    with layout.atomic_output(layout.data, resume=True) as target:
         arrays.write(dataset, name, target, image_size=size, on_bad_image=on_bad)
 
 

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from pipeline import report, tracking
+from pipeline import report
+from pipeline.operations import tracking
 from pipeline.report.commit import commit
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
 def main(params: dict[str, Any], layout: Layout) -> None:
-    with layout.whole(layout.report) as target:
+    with layout.atomic_output(layout.report) as target:
         report.write(layout.tables, target, commit())
     tracking.complete_or_say_how(params)
 

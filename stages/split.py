@@ -11,7 +11,7 @@ from pipeline.runtime.layout import Layout
 def main(params: dict[str, Any], layout: Layout, seed: int) -> None:
     data = arrays.load(layout.data)
     split = protocols.draw(params["split"], data.labels, seed)
-    with layout.whole(layout.split(seed)) as target:
+    with layout.atomic_output(layout.split(seed)) as target:
         splits.write(split, target, protocol=params["split"]["protocol"], seed=seed, manifest=data.manifest)
 
 

@@ -5,11 +5,11 @@ from typing import Any
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
-from pipeline.trials.timing import measure
+from pipeline.training.timing import measure
 
 
 def main(params: dict[str, Any], layout: Layout, method: str, batch_size: int) -> None:
-    with layout.whole(layout.timing(method, batch_size)) as target:
+    with layout.atomic_output(layout.timing(method, batch_size)) as target:
         measure(params, method, batch_size, arrays.load(layout.data), target)
 
 

@@ -6,14 +6,14 @@ from pipeline.preparation import arrays, splits
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
-from pipeline.training.live import live
+from pipeline.training.mlflow_follower import followed
 from pipeline.training.setting import chosen
 from pipeline.training.times import noted
 
 
 def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
-    with live(params, layout, cell), noted(layout, cell), layout.whole(layout.train(cell)) as target:
+    with followed(params, layout, cell), noted(layout, cell), layout.atomic_output(layout.train(cell)) as target:
         train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from pipeline.runtime.entry import group_stage
 from pipeline.runtime.layout import Group, Layout
-from pipeline.trials import tuning
+from pipeline.training import tuning
 
 
 def main(params: dict[str, Any], layout: Layout, group: Group) -> None:
-    with layout.whole(layout.tuning(group)) as target:
+    with layout.atomic_output(layout.tuning(group)) as target:
         if params["tune"] is None:
             tuning.leave_as_is(target)
         else:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from pipeline.evaluation.visualization.cell import write
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
-from pipeline.visualization.cell import write
 
 
 def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
-    with layout.whole(layout.visualized(cell)) as target:
+    with layout.atomic_output(layout.visualized(cell)) as target:
         write(params["visualize"], layout.codes(cell), arrays.load(layout.data), cell, target)
 
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from pipeline.evaluation.visualization.inputs import write
 from pipeline.preparation import arrays, splits
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
-from pipeline.visualization.inputs import write
 
 
 def main(params: dict[str, Any], layout: Layout, seed: int) -> None:
-    with layout.whole(layout.visualized_inputs(seed)) as target:
+    with layout.atomic_output(layout.visualized_inputs(seed)) as target:
         write(params, arrays.load(layout.data), splits.load(layout.split(seed)), seed, target)
 
 

@@ -144,21 +144,11 @@ def copy_project(folder: Path) -> Project:
     return Project(folder)
 
 
-SMALL_GRID = {
-    "methods": {"csq": ["original", "wr"], "dsdh": ["original", "wr"]},
-    "bits": [16],
-    "seeds": [0, 1],
-}
-
-
 def make_small(project: Project) -> None:
     """Eight cells of two epochs."""
     content = project.params
     content["study"] = "small"
-    content["grid"] = {
-        **SMALL_GRID,
-        "methods": {name: SMALL_GRID["methods"].get(name, []) for name in content["grid"]["methods"]},  # type: ignore[attr-defined]
-    }
+    content["grid"] = {"methods": ["csq", "dsdh"], "quantizers": ["original", "wr"], "bits": [16], "seeds": [0, 1]}
     content["training"] |= {"epochs": 2}
     content["evaluation"] |= {"precision_at": [10, 100]}
     content["informativeness"] |= {"steps": 20, "restarts": 2}
@@ -214,25 +204,26 @@ if stage == "prepare":
 elif stage == "split":
     put(root / "splits" / cell, of(params["split"], cell, root / "data"), "split.json")
     put(root / "splits", "", f"{cell}.made_of.json")
-elif stage == "code":
-    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"code-{cell}"]["deps"]
-    put(root / "code" / cell / "modules", of(*map(Path, listed)))
+elif stage == "shared":
+    declared = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"shared-{cell}"]
+    sections = [params[name.split(".")[0]] for name in declared.get("params", [])]
+    put(root / "shared" / cell / "code_and_params", of(*map(Path, declared["deps"]), *sections))
 elif stage == "tune":
     method, quantizer, bits = arguments[1::2]
     tried = (params["candidates"][quantizer], params["methods"][method]) if params["tune"] else ()
     put(root / "tuning" / cell, of(cell, params["tune"], *tried), "choice.json")
 elif stage == "train":
     method, quantizer, bits, seed = arguments[1::2]
-    put(root / "train" / cell, of(cell, params["training"], params["methods"][method], params["quantizers"][quantizer],
-        Path("pipeline/methods", method + ".py").read_text(), root / "splits" / seed, root / "code" / "train",
+    put(root / "train" / cell, of(cell, params["methods"][method], params["quantizers"][quantizer],
+        Path("pipeline/methods", method + ".py").read_text(), root / "splits" / seed, root / "shared" / "train",
         root / "tuning" / f"{method}-{quantizer}-{bits}"))
 elif stage == "encode":
-    put(root / "codes" / cell, of(root / "train" / cell, root / "code" / "encode"))
+    put(root / "codes" / cell, of(root / "train" / cell, root / "shared" / "encode"))
 elif stage == "evaluate":
-    put(root / "metrics" / cell, of(root / "codes" / cell, params["evaluation"], root / "code" / "evaluate"))
+    put(root / "metrics" / cell, of(root / "codes" / cell, root / "shared" / "evaluate"))
 elif stage == "informativeness":
     name, part = "-".join(arguments[1:8:2]), arguments[9]
-    put(root / "metrics" / f"{name}.informativeness-{part}", of(root / "codes" / name, params["informativeness"]))
+    put(root / "metrics" / f"{name}.informativeness-{part}", of(root / "codes" / name, root / "shared" / stage))
 elif stage in ("timing", "batch_size", "visualize", "visualize_inputs"):
     values = arguments[1::2]
     name = {"timing": "{}.timing-{}", "batch_size": "{}-{}-{}.batch-{}-{}", "visualize": "{}-{}-{}-{}.visualize",

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.aggregation import asked
+from pipeline.aggregation import optional_outputs
 from pipeline.aggregation.study import aggregate
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Group, Layout, cells_of
@@ -78,7 +78,7 @@ def test_results_of_other_params_are_no_cells(study: tuple[dict[str, Any], Layou
 def test_what_was_asked_for_and_is_not_there_is_named(study: tuple[dict[str, Any], Layout]) -> None:
     params, layout = study
     params["timing"] |= {"methods": ["csq"], "batch_sizes": [16]}
-    params["informativeness"]["of"] = ["query"]
+    params["informativeness"]["parts"] = ["query"]
     about = json.loads((tables(params, layout) / "about.json").read_text())
     names = {record["cell"] for record in about["missing"]}
     assert names == {"csq.timing-16"} | {f"{cell.name}.informativeness-query" for cell in cells_of(params["grid"])}
@@ -91,7 +91,7 @@ def test_a_batch_size_that_diverged_is_a_row_with_a_note(study: tuple[dict[str, 
         folder = layout.batch_size(Group("csq", "wr", 16), 8, seed)
         folder.mkdir()
         (folder / "batch_size.json").write_text(json.dumps({"validation_map": value, "note": note}))
-    row = asked.batch_size_table(params, layout, Path.exists).iloc[0]
+    row = optional_outputs.batch_size_table(params, layout, Path.exists).iloc[0]
     assert (row["n"], row["validation_map_mean"], row["validation_map_note"]) == (1, 0.5, "the loss is nan")
 
 
@@ -143,7 +143,7 @@ def test_overhead_is_that_of_the_medians(study: tuple[dict[str, Any], Layout]) -
     times = [("original", 2.0), ("wr", 3.0), ("original", 4.0), ("wr", 5.0), ("original", 9.0), ("wr", 5.0)]
     lines = "".join(f"{quantizer},{place},{value}\n" for place, (quantizer, value) in enumerate(times))
     (folder / "timing.csv").write_text("quantizer,epoch,seconds\n" + lines)
-    table = asked.timing_table(params, layout, Path.exists)
+    table = optional_outputs.timing_table(params, layout, Path.exists)
     assert table["batch_size"].tolist() == [16, 16], "32 isn't there, and no reason to fail"
     assert table["seconds_median"].tolist() == [4.0, 5.0]
     assert table["overhead_percent"].tolist()[1] == pytest.approx(25)
@@ -181,7 +181,7 @@ def test_what_the_pipeline_did_not_make_stays(
     (by_hand / "metrics.json").write_text("{}")
     annotated = layout.metrics(cells_of(params["grid"])[-1])
     (annotated / "remarks.txt").write_text("x")
-    params["grid"]["methods"]["dsdh"] = ["original"]
+    params["grid"]["quantizers"] = ["original"]
     tables(params, layout)
     assert (layout.all_metrics / ".DS_Store").exists() and (layout.all_tuning / "notes.txt").exists()
     assert (by_hand / "metrics.json").exists() and (annotated / "remarks.txt").exists()

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline import backbones
-from pipeline.encoding.arrival import to_device
 from pipeline.encoding.images import normalization, normalized
+from pipeline.encoding.transfer import to_device
 from pipeline.runtime.errors import UserError
 from tests.conftest import ROOT
 

@@ -80,7 +80,7 @@ def test_informativeness_of_a_cell_and_its_table(finished: Project, tmp_path: Pa
     layout = Layout("small", tmp_path)
     shutil.copytree(finished.results, layout.folder)
     params = read(finished.folder / "params.yaml")
-    params["informativeness"]["of"] = ["query"]
+    params["informativeness"]["parts"] = ["query"]
     for place, cell in enumerate(cells_of(params["grid"])):
         target = layout.informativeness(cell, "query")
         target.mkdir()
@@ -91,7 +91,7 @@ def test_informativeness_of_a_cell_and_its_table(finished: Project, tmp_path: Pa
     table = rows(tmp_path / "tables" / "informativeness.csv")
     assert [float(row["informativeness_query_mean"]) for row in table] == [1.5, 3.5, 5.5, 7.5]
     assert float(table[1]["informativeness_query_difference"]) == 2
-    params["informativeness"]["of"] = []
+    params["informativeness"]["parts"] = []
     (tmp_path / "without").mkdir()
     aggregate(params, layout, tmp_path / "without")
     assert not (tmp_path / "without" / "informativeness.csv").exists()
@@ -132,7 +132,7 @@ def test_a_killed_train_stage_leaves_nothing_and_is_run_again(tmp_path: Path) ->
     project = copy_project(tmp_path / "killed")
     make_small(project)
     project.edit("training.epochs", 500)
-    address = f"cells/dsdh/train/dvc.yaml:train@{CELL.name}"
+    address = f"cells/train/dvc.yaml:train@{CELL.name}"
     process = subprocess.Popen(
         ["dvc", "repro", address], cwd=project.folder, env=project.env, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -213,19 +213,19 @@ def test_mlflow_has_a_run_for_the_study(finished: Project, client: Any) -> None:
 
 def test_tracking_again_changes_nothing(finished: Project, client: Any) -> None:
     before = sorted(run.info.run_id for run in current_runs(client))
-    assert "8 cells of 'small' are in MLflow" in finished.run("python", "-m", "pipeline.tracking").stdout
+    assert "8 cells of 'small' are in MLflow" in finished.run("python", "-m", "pipeline", "track").stdout
     assert sorted(run.info.run_id for run in current_runs(client)) == before
 
 
 def test_rerunning_a_cell_leaves_one_current_run(finished: Project, client: Any) -> None:
     """Back and forth between two weights: never two current runs of a cell, and none is lost."""
     cell = Cell("csq", "wr", 16, 1).name
-    address = f"cells/csq/evaluate/dvc.yaml:evaluate@{cell}"
+    address = f"cells/evaluate/dvc.yaml:evaluate@{cell}"
     before = [run for run in current_runs(client) if run.data.tags["cell"] == cell]
     for weight, parameter in ((0.7, "0.7"), (0.1, "0.1")):
         finished.edit("quantizers.wr.weight", weight)
         finished.repro(address)
-        finished.run("python", "-m", "pipeline.tracking")
+        finished.run("python", "-m", "pipeline", "track")
         (run,) = [run for run in current_runs(client) if run.data.tags["cell"] == cell]
         assert run.data.params["quantizers.wr.weight"] == parameter
     assert [run.info.run_id] == [run.info.run_id for run in before], "the first result is current again"
@@ -237,9 +237,9 @@ def test_a_server_that_is_away_costs_no_results(finished: Project) -> None:
     away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = finished.run("python", "-m", "stages.report", **away)
     assert "warning: MLflow could not be completed" in done.stderr
-    assert "`python -m pipeline.tracking` logs them later" in done.stderr
+    assert "`make track` logs them later" in done.stderr
     assert (finished.results / "report" / "index.html").exists()
-    again = finished.run("python", "-m", "pipeline.tracking", check=False, **away)
+    again = finished.run("python", "-m", "pipeline", "track", check=False, **away)
     assert again.returncode == 1
     assert again.stderr.startswith("error: MLflow: ")
 
@@ -303,7 +303,7 @@ def test_an_experiment_with_one_param_changed(finished: Project) -> None:
     finished.run("git", "commit", "-q", "--allow-empty", "-m", "finished")
     before = (finished.folder / "params.yaml").read_text()
     try:
-        cell = f"cells/dsdh/evaluate/dvc.yaml:evaluate@{CELL.name}"
+        cell = f"cells/evaluate/dvc.yaml:evaluate@{CELL.name}"
         finished.run("dvc", "exp", "run", "-n", "heavier", "-S", "quantizers.wr.weight=0.5", cell)
         assert finished.params["quantizers"]["wr"]["weight"] == 0.5
         shown = json.loads(finished.run("dvc", "exp", "show", "--json").stdout)

@@ -20,9 +20,9 @@ from pipeline.codes import sign, unpack, unpack_labels
 from pipeline.encoding import device as devices
 from pipeline.encoding import encode
 from pipeline.encoding import images as image_module
-from pipeline.encoding.arrival import to_device
 from pipeline.encoding.images import Augmentation, Mapped, Resident, normalized
 from pipeline.encoding.network import HashNetwork, build, load
+from pipeline.encoding.transfer import to_device
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.runtime.errors import UserError

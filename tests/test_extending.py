@@ -1,4 +1,4 @@
-"""Adding a method by the README's four steps, and a quantizer likewise: nothing else is touched."""
+"""Adding a method by the three steps of its page in docs/, and a quantizer likewise: nothing else is touched."""
 
 import re
 import shutil
@@ -11,10 +11,9 @@ from tests.conftest import ROOT, Project, copy_project
 FENCE = re.compile(r"^```(python|yaml|bash)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(section: str) -> list[tuple[str, str]]:
-    """(language, text) of every code block of a section of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return FENCE.findall(text.split(f"## {section}\n")[1].split("\n## ")[0])
+def blocks() -> list[tuple[str, str]]:
+    """(language, text) of every code block of the page on adding a method."""
+    return FENCE.findall((ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8"))
 
 
 def insert_below(text: str, *headings: str, line: str) -> str:
@@ -29,8 +28,8 @@ def insert_below(text: str, *headings: str, line: str) -> str:
 
 def leave_only(project: Project, method: str, quantizers: list[str]) -> None:
     """One method in the grid, one seed and an epoch: what is added is what runs."""
-    for name in project.params["grid"]["methods"]:
-        project.edit(f"grid.methods.{name}", quantizers if name == method else [])
+    project.edit("grid.methods", [method])
+    project.edit("grid.quantizers", quantizers)
     project.edit("grid.seeds", [0])
     project.edit("visualize.seeds", [])
     project.edit("training.epochs", 1)
@@ -50,32 +49,27 @@ def new_files(project: Project) -> set[str]:
 
 
 @pytest.mark.xdist_group("extending")
-def test_the_four_steps_of_the_readme(project: Project) -> None:
+def test_the_three_steps_of_the_docs(project: Project) -> None:
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "start")
-    (_, method), (_, params), (_, commands), (_, test) = blocks("Adding a method")
+    (_, method), (_, params), (_, test) = blocks()
     for text in (method, test):
         path = text.splitlines()[0].removeprefix("# ")
         (project.folder / path).write_text(text.partition("\n")[2])
-    lines = dict(zip(params.splitlines()[::2], params.splitlines(keepends=True)[1::2], strict=True))
-    file = project.folder / "params.yaml"
-    text = insert_below(file.read_text(), "methods", line=lines["# methods:"])
-    file.write_text(insert_below(text, "grid", "  methods", line=lines["# grid: methods:"]))
-    assert commands == "make cells\n"
-    project.run("python", "-m", "cells.generate")
+    heading, line = params.splitlines(keepends=True)
+    for name in ("params.yaml", "studies/defaults.yaml"):
+        file = project.folder / name
+        file.write_text(insert_below(file.read_text(), heading.rstrip(":\n"), line=line))
 
-    made = {"pipeline/methods/dsh.py", "tests/methods/test_dsh.py"}
-    generated = {f"cells/dsh/{stage}/dvc.yaml" for stage in ("tune", "train", "encode", "evaluate", "informativeness")}
-    assert new_files(project) == made | generated
-    edited = project.run("git", "diff", "--name-only").stdout.split()
-    assert [name for name in edited if not name.startswith("studies/")] == ["params.yaml"]
+    assert new_files(project) == {"pipeline/methods/dsh.py", "tests/methods/test_dsh.py"}
+    assert project.run("git", "diff", "--name-only").stdout.split() == ["params.yaml", "studies/defaults.yaml"]
 
     tested = project.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods", "-k", "dsh")
     assert int(re.search(r"(\d+) passed", tested.stdout)[1]) > 10  # type: ignore[index]
     listed = project.run("python", "-m", "pipeline", "list").stdout
     assert "deep supervised hashing (Liu, Wang, Shan & Chen, CVPR 2016)" in listed
     leave_only(project, "dsh", ["original"])
-    assert "cells/dsh/evaluate/dvc.yaml:evaluate@dsh-original-16-0" in project.repro()
+    assert "cells/evaluate/dvc.yaml:evaluate@dsh-original-16-0" in project.repro()
     assert "dsh" in (project.results / "tables" / "results.csv").read_text()
 
 
@@ -87,9 +81,9 @@ def test_a_quantizer_is_its_file_its_params_and_its_test(project: Project) -> No
     check = "from pipeline import quantizers\n\n\ndef test_mine() -> None:\n    assert 'mine' in quantizers.names()\n"
     (folder / "tests/quantizers/test_mine.py").write_text(check)
     file = folder / "params.yaml"
-    text = insert_below(file.read_text(), "quantizers", line="  mine: {weight: 0.1, reads: raw}\n")
+    text = insert_below(file.read_text(), "quantizers", line="  mine: {weight: 0.1, input: raw}\n")
     file.write_text(insert_below(text, "candidates", line="  mine: {weight: [0.1, 0.2]}\n"))
     arguments = ("-q", "-p", "no:cacheprovider", "tests/quantizers", "-k", "mine")
     assert "passed" in project.run(sys.executable, "-m", "pytest", *arguments).stdout
     leave_only(project, "csq", ["original", "mine"])
-    assert "cells/csq/evaluate/dvc.yaml:evaluate@csq-mine-16-0" in project.repro()
+    assert "cells/evaluate/dvc.yaml:evaluate@csq-mine-16-0" in project.repro()

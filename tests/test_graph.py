@@ -10,32 +10,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cells.generate import expected
-from pipeline import methods
 from tests.conftest import ROOT, Project, make_quick
 
 
 def kinds(stages: list[str]) -> Counter[str]:
-    """How many stages of each kind ran: ``cells/csq/train/dvc.yaml:train@csq-wr-16-0`` is a train."""
+    """How many stages of each kind ran: ``cells/train/dvc.yaml:train@csq-wr-16-0`` is a train."""
     return Counter(stage.split(":")[-1].split("@")[0] for stage in stages)
 
 
 CELLS = 8
 WHOLE = {
-    "prepare": 1, "split": 2, "tune": 4, "code-prepare": 1, "code-tune": 1, "code-train": 1,
-    "code-encode": 1, "code-evaluate": 1, "code-informativeness": 1,
+    "prepare": 1, "split": 2, "tune": 4, "shared-prepare": 1, "shared-tune": 1, "shared-train": 1,
+    "shared-encode": 1, "shared-evaluate": 1, "shared-informativeness": 1,
     "train": CELLS, "encode": CELLS, "evaluate": CELLS, "aggregate": 1, "report": 1,
 }  # fmt: skip
-
-
-def test_generated_files_are_in_step_with_template_and_registry() -> None:
-    found = {path.relative_to(ROOT / "cells"): path.read_text() for path in ROOT.glob("cells/*/*/dvc.yaml")}
-    assert found == expected(methods.names()), "run `make cells`"
-
-
-def test_params_name_every_method() -> None:
-    for file in [ROOT / "params.yaml", *ROOT.glob("studies/*.yaml")]:
-        assert sorted(yaml.safe_load(file.read_text())["grid"]["methods"]) == methods.names(), file
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +70,16 @@ def test_what_reruns_after_each_edit(complete: Project, first_repro: tuple[Proje
 
     quick.append("pipeline/training/loop.py", "\n# changed\n")
     assert kinds(quick.repro()) == {
-        "code-tune": 1, "tune": 4, "code-train": 1, "train": 8, "encode": 8, "evaluate": 8, "aggregate": 1, "report": 1,
+        "shared-tune": 1, "tune": 4, "shared-train": 1, "train": 8, "encode": 8, "evaluate": 8, "aggregate": 1,
+        "report": 1,
     }  # fmt: skip
 
     quick.edit("evaluation.top_k", 100)
     assert kinds(quick.repro()) == {"evaluate": 8, "aggregate": 1, "report": 1}
 
-    quick.edit("informativeness.of", ["database"])
+    quick.edit("informativeness.parts", ["database"])
     assert kinds(quick.repro()) == {"informativeness": 8, "aggregate": 1, "report": 1}, "and no training"
-    quick.edit("informativeness.of", [])
+    quick.edit("informativeness.parts", [])
     assert set(kinds(quick.repro())) <= {"aggregate", "report"}
 
     quick.edit("tune", {"seeds": [100]})
@@ -118,7 +107,7 @@ def test_what_reruns_after_each_edit(complete: Project, first_repro: tuple[Proje
     assert kinds(quick.repro()) == {"aggregate": 1, "report": 1}
 
     quick.append("pipeline/params/check.py", "\n# changed\n")
-    assert quick.repro() == [], "the gate can't change a result"
+    assert quick.repro() == [], "checking params can't change a result"
 
 
 @after_first_repro
@@ -128,7 +117,7 @@ def test_growing_and_shrinking_the_grid(complete: Project) -> None:
     assert kinds(quick.repro()) == {
         "split": 1, "tune": 4, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
     }, "tuning looks at no query image of any seed"  # fmt: skip
-    quick.edit("grid.methods.dsdh", [])
+    quick.edit("grid.methods", ["csq"])
     assert set(kinds(quick.repro())) <= {"aggregate", "report"}
     assert quick.repro() == []
     assert "up to date" in quick.run("dvc", "status").stdout
@@ -136,18 +125,13 @@ def test_growing_and_shrinking_the_grid(complete: Project) -> None:
 
 @after_first_repro
 def test_a_new_method_needs_no_edit_of_the_graph(complete: Project) -> None:
-    """Its file, its params section, its line in the grid, and `make cells`."""
+    """Its file, its params, and its name in the grid."""
     quick = complete
     (quick.folder / "pipeline/methods/mine.py").write_text("# a new method\n")
-    quick.run("python", "-m", "cells.generate")
-    for file in (quick.folder / "cells" / "mine").rglob("dvc.yaml"):
-        file.write_text(file.read_text().replace("python -m stages.", "python standin.py "))
-    for file in quick.folder.glob("cells/*/*/dvc.yaml"):
-        file.write_text(file.read_text().replace("python -m stages.", "python standin.py "))
-    quick.edit("grid.methods.mine", ["original"])
+    quick.edit("grid.methods", ["csq", "dsdh", "mine"])
     quick.edit("methods.mine", {})
     ran = quick.repro()
-    assert kinds(ran) == {"tune": 1, "train": 2, "encode": 2, "evaluate": 2, "aggregate": 1, "report": 1}
+    assert kinds(ran) == {"tune": 2, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1}
     assert all("@mine-" in stage for stage in ran if "train@" in stage)
 
 
@@ -161,14 +145,15 @@ def only_documentation(file: Path) -> bool:
 
 
 def declared(stage: str) -> list[str]:
-    """A stage's dependencies, those of the code stage it depends on included."""
+    """A stage's dependencies, those of the shared-* stage that it depends on included."""
     top = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    cell = yaml.safe_load((ROOT / "cells" / "template.yaml").read_text())
-    deps: list[str] = (top | cell)[stage]["deps"] + [
+    cell = ROOT / "cells" / stage / "dvc.yaml"
+    entry = yaml.safe_load(cell.read_text())["stages"][stage] if cell.exists() else top[stage]
+    deps: list[str] = entry["deps"] + [
         module
-        for shared in (top | cell)[stage]["deps"]
-        if "/code/" in shared
-        for module in top[f"code-{shared.rpartition('/')[2]}"]["deps"]
+        for shared in entry["deps"]
+        if "/shared/" in shared
+        for module in top[f"shared-{shared.rpartition('/')[2]}"]["deps"]
     ]
     values = {
         "${dataset.name}": "digits", "${split.protocol}": "counts",
@@ -212,7 +197,7 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
     assert f"stages/{stage.replace('-', '_')}.py" in deps
     for module in imports[stage]:
         if not re.match(r"(pipeline|stages)(\.|$)", module) or module.startswith("pipeline.params"):
-            continue  # the gate refuses or passes, it can't change a result (test_params.py)
+            continue  # pipeline.params refuses or passes, it can't change a result (test_params.py)
         path = Path(*module.split("."))
         file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
         assert covers(deps, file) or only_documentation(file), f"{stage} imports {file}, not among its deps"
@@ -238,11 +223,11 @@ def test_a_stage_pays_only_for_what_it_uses(stage: str, unwanted: list[str], imp
     assert not set(unwanted) & set(imports[stage])
 
 
-def test_the_gate_is_checked_before_dvc_reads_a_wrong_grid(quick: Project) -> None:
-    """A method missing from the grid is DVC's to report, since the grid is the matrix: one line, exit code not 0."""
+def test_a_grid_without_a_list_is_dvcs_to_report(quick: Project) -> None:
+    """The grid is DVC's matrix, so DVC reads it before any stage does: one line, exit code not 0."""
     content = quick.params
-    del content["grid"]["methods"]["dsdh"]
+    del content["grid"]["quantizers"]
     (quick.folder / "params.yaml").write_text(yaml.safe_dump(content))
     done: subprocess.CompletedProcess[str] = quick.run("dvc", "repro", check=False)
     assert done.returncode
-    assert "grid.methods.dsdh" in done.stderr
+    assert "grid.quantizers" in done.stderr

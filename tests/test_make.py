@@ -30,8 +30,7 @@ def made(folder: Path) -> Project:
     for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-offline.txt"):
         shutil.copy(ROOT / name, project.folder / name)
     make_small(project)
-    methods = dict.fromkeys(project.params["grid"]["methods"], [])
-    project.edit("grid", {"methods": methods | {"csq": ["original"]}, "bits": [16], "seeds": [0]})
+    project.edit("grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0]})
     environment_of_ours(project)
     path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if ".venv" not in part)
     project.env["PATH"] = path  # make finds the environment by itself
@@ -76,7 +75,7 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_with_ends_of_lines(tmp_pat
         assert (tmp_path / "clone" / name).read_bytes() == (origin.folder / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("command", ["-m pipeline list", "-m pipeline.sweep --dry-run"])
+@pytest.mark.parametrize("command", ["-m pipeline list", "-m pipeline.operations.sweep --dry-run"])
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: str) -> None:
     project = copy_project(tmp_path / "project")
     done = project.run("bash", "-c", f"set -o pipefail; python {command} | head -1", check=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.aggregation import asked
+from pipeline.aggregation import optional_outputs
 from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_table
 from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
@@ -41,7 +41,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     if not there:
         raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
     now = provenance.Present(params, layout.folder)
-    parts = params["informativeness"]["of"]
+    parts = params["informativeness"]["parts"]
     table = cell_table(there, parts, layout, now)
     groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
     metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith("precision@"))]
@@ -61,9 +61,9 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
         content.to_csv(target / f"{name}.csv", index=False)
     results = tables["results"]
     write_json(target / "results.json", json.loads(results.to_json(orient="records", double_precision=15)))
-    asked.write(params, layout, target, lambda folder: not now.why_not(folder))
+    optional_outputs.write(params, layout, target, lambda folder: not now.why_not(folder))
     write_json(target / "map.json", headline(results))
-    missing += asked.missing(params, layout, now.why_not)
+    missing += optional_outputs.missing(params, layout, now.why_not)
     write_json(target / "about.json", {**about(params, layout), "missing": missing})
 
 
@@ -75,8 +75,8 @@ def drop_others(params: dict[str, Any], layout: Layout) -> None:
     """
     cells, groups = cells_of(params["grid"]), groups_of(params["grid"])
     wanted = {layout.metrics(cell) for cell in cells} | {layout.tuning(group) for group in groups}
-    wanted |= {layout.informativeness(cell, part) for cell in cells for part in params["informativeness"]["of"]}
-    wanted |= set(asked.folders(params, layout))
+    wanted |= {layout.informativeness(cell, part) for cell in cells for part in params["informativeness"]["parts"]}
+    wanted |= set(optional_outputs.folders(params, layout))
     for folder in (layout.all_metrics, layout.all_tuning):
         for found in sorted(folder.iterdir()) if folder.exists() else []:
             if found not in wanted and provenance.made(found):
@@ -169,7 +169,6 @@ def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
     seeds = params["grid"]["seeds"]
     split = read_json(layout.split(seeds[0]) / "split.json")
     kind = "paired two-sided t-test over seeds" if params["statistics"]["paired"] else "two-sided Welch t-test"
-    used = {name: quantizers for name, quantizers in params["grid"]["methods"].items() if quantizers}
     return {
         "study": params["study"],
         "dataset": params["dataset"]["name"],
@@ -185,13 +184,12 @@ def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
         "backbone": params["backbone"],
         "training": params["training"],
         **params["evaluation"],
-        "informativeness": params["informativeness"] if params["informativeness"]["of"] else "not measured",
+        "informativeness": params["informativeness"] if params["informativeness"]["parts"] else "not measured",
         "selection": params["training"]["selection"],
-        "tune": asked.budget(params),
+        "tune": optional_outputs.budget(params),
         "published": params["published"],
         "class_names": list(manifest["classes"]),
         "test": kind,
         "significance": params["statistics"]["significance"],
-        "methods": {name: params["methods"][name] for name in used},
-        "quantizers": {q: params["quantizers"][q] for q in dict.fromkeys(sum(used.values(), []))},
+        **{kind: {name: params[kind][name] for name in params["grid"][kind]} for kind in ("methods", "quantizers")},
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.backbones import Backbone
-from pipeline.encoding.arrival import Arrival, Images, Rows, arrivals
+from pipeline.encoding.transfer import Arrival, Images, Rows, arrivals
 
 # Batches that are read before they are needed, each by a thread of its own.
 _AHEAD = 2

@@ -1,7 +1,7 @@
-"""The gate that every stage passes first: params.yaml, checked whole.
+"""params.yaml: what it may say, checked whole before every stage; and how a study writes it.
 
-It can refuse a file but never changes a value, fills none in and converts none, so it is the one room
-that no stage names among its code dependencies: an edit here can't change a result.
+A check can refuse a file but never changes a value, fills none in and converts none. So no stage names this package
+among its dependencies: an edit here can't change a result.
 """
 
 from pipeline.params.check import check, read

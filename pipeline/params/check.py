@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.params.schema import Named, model, own, room
+from pipeline.params.schema import Choices, entries, model, own
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
 from pipeline.runtime.yaml12 import NotYaml, parse
@@ -26,7 +26,9 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     try:
         content: dict[str, Any] = parse(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run in the project's root, or copy one of studies/ there") from None
+        raise UserError(
+            f"{path}: no such file; run in the project's root, or write it with `make study NAME=digits`"
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -46,11 +48,13 @@ def check(content: Any) -> list[str]:
     if odd := list(_odd_keys(content)):
         return odd
     problems = []
-    named = Named(_named(content, "dataset", "name", "datasets"), _named(content, "split", "protocol", "protocols"))
+    choices = Choices(
+        _chosen(content, "dataset", "name", "datasets"), _chosen(content, "split", "protocol", "protocols")
+    )
     try:
-        model(named).model_validate(content)
+        model(choices).model_validate(content)
     except ValidationError as error:
-        problems = [_line(dict(details), named) for details in error.errors()]
+        problems = [_line(dict(details), choices) for details in error.errors()]
     across = _across_sections(content)
     if not any(problem.startswith("grid") for problem in problems):
         across += _not_in_the_grid(content)
@@ -70,11 +74,11 @@ def _odd_keys(content: Any, place: str = "") -> Iterator[str]:
             yield from _odd_keys(value, place)
 
 
-def _named(content: dict[str, Any], section: str, key: str, place: str) -> str | None:
-    """The entry of a room that a section names, if there is one of that name."""
+def _chosen(content: dict[str, Any], section: str, key: str, place: str) -> str | None:
+    """The entry of a package that a section names, if there is one of that name."""
     found = content.get(section)
     name = found.get(key) if isinstance(found, dict) else None
-    return name if isinstance(name, str) and name in room(place) else None
+    return name if isinstance(name, str) and name in entries(place) else None
 
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
@@ -96,29 +100,24 @@ def _part(content: dict[str, Any], *path: str, kind: type) -> Any:
     return here if isinstance(here, kind) else kind()
 
 
-def _grid(content: dict[str, Any]) -> dict[str, list[str]]:
-    methods = _part(content, "grid", "methods", kind=dict)
-    return {name: [q for q in used if isinstance(q, str)] for name, used in methods.items() if isinstance(used, list)}
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _missing_sections(content: dict[str, Any]) -> list[str]:
-    """Methods and quantizers that something is asked of, but that have no section."""
-    grid = _grid(content)
-    own = {
-        "methods": [name for name, used in grid.items() if used],
-        "quantizers": [quantizer for used in grid.values() for quantizer in used],
-    }
+    """Methods and quantizers that a section uses, but that have no section of their own."""
     problems = []
-    for section in own:
-        asking = [(name, "the grid") for name in own[section]]
-        for other in ("timing", "batch_size") if any(own.values()) else ():
-            if _part(content, other, "methods", kind=list):
-                asking += [(name, other) for name in _part(content, other, section, kind=list)]
-        for name, who in asking:
-            for place in (section,) if section == "methods" else (section, *(["candidates"] * (who == "the grid"))):
-                given = content.get(place)
-                if isinstance(given, dict) and given.get(name) is None and name in room(section):
-                    problems.append(f"{place}.{name}: missing, but {who} uses it; expected its section")
+    for kind in ("methods", "quantizers"):
+        for user in ("grid", "timing", "batch_size"):
+            if not _part(content, user, "methods", kind=list):
+                continue
+            for name in _part(content, user, kind, kind=list):
+                tuned = kind == "quantizers" and user == "grid"
+                for section in (kind, *(["candidates"] * tuned)):
+                    given = content.get(section)
+                    if isinstance(given, dict) and name in entries(kind) and given.get(name) is None:
+                        who = "the grid" if user == "grid" else user
+                        problems.append(f"{section}.{name}: missing, but {who} uses it; expected its section")
     return problems
 
 
@@ -131,7 +130,7 @@ def _unequal_tries(content: dict[str, Any]) -> list[str]:
     if both := [seed for seed in _part(content, "grid", "seeds", kind=list) if seed in seeds]:
         problems.append(f"tune.seeds: expected none of grid.seeds, found {', '.join(map(str, both))}")
     counts = {}
-    for quantizer in dict.fromkeys(q for used in _grid(content).values() for q in used):
+    for quantizer in filter(_is_text, _part(content, "grid", "quantizers", kind=list)):
         lists = _part(content, "candidates", quantizer, kind=dict).values()
         counts[quantizer] = prod(len(values) for values in lists if isinstance(values, list)) if lists else 0
     if len(set(counts.values())) > 1 or 0 in counts.values():
@@ -141,20 +140,19 @@ def _unequal_tries(content: dict[str, Any]) -> list[str]:
 
 
 def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
-    """Cells that are to be looked at, but that no one trains."""
-    if not all(_part(content, "visualize", key, kind=list) for key in ("methods", "quantizers", "bits", "seeds")):
+    """Cells to visualize that the grid doesn't have."""
+    keys = ("methods", "quantizers", "bits", "seeds")
+    if not all(_part(content, "visualize", key, kind=list) for key in keys):
         return []
-    grid, problems = _grid(content), []
-    for method in _part(content, "visualize", "methods", kind=list):
-        absent = [q for q in _part(content, "visualize", "quantizers", kind=list) if q not in grid.get(str(method), [])]
-        if absent:
-            shown = f"{method} with {', '.join(map(str, absent))}"
-            problems.append(f"visualize: {shown} isn't in the grid; leave it out there, or set visualize.seeds: []")
-    for key in ("bits", "seeds"):
+    problems = []
+    for key in keys:
         known = _part(content, "grid", key, kind=list)
         absent = [value for value in _part(content, "visualize", key, kind=list) if value not in known]
         if absent:
-            problems.append(f"visualize.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}")
+            problems.append(
+                f"visualize.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}; "
+                "leave them out there, or set visualize.seeds: []"
+            )
     return problems
 
 
@@ -196,29 +194,28 @@ def _at_odds(content: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _line(error: dict[str, Any], named: Named) -> str:
+def _line(error: dict[str, Any], choices: Choices) -> str:
     """One pydantic error in the project's words: key, what was expected, what was found, what to do."""
     key = ".".join(str(part) for part in error["loc"])
     kind, found, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         *parents, last = error["loc"]
-        known = _fields(tuple(parents), named)
-        if len(parents) == 1 and parents[0] in named.sections:
-            what, place, entry = named.sections[parents[0]]
-            if others := [name for name in room(place) if last in own(place, name)]:
+        known = _fields(tuple(parents), choices)
+        if len(parents) == 1 and parents[0] in choices.sections:
+            what, place, entry = choices.sections[parents[0]]
+            if others := [name for name in entries(place) if last in own(place, name)]:
                 takes = ", ".join(own(place, str(entry))) or "no numbers"
                 return f"{key}: {what} {entry!r} takes {takes}; {last} is for {' or '.join(map(repr, others))}"
         hint = nearest(str(last), known) or f"; known here: {', '.join(known)}"
         return f"{key}: unknown key{hint}"
     if kind == "missing":
-        extra = "; an empty list [] leaves the method out" if key.startswith("grid.methods.") else ""
-        return f"{key}: missing; expected {_expected(error['loc'], named)}{extra}"
+        return f"{key}: missing; expected {_expected(error['loc'], choices)}"
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])
         hint = nearest(found, words) if isinstance(found, str) else ""
         return f"{key}: expected one of {', '.join(words)}; found {found!r}{hint}"
     if kind == "model_type":
-        return f"{key}: expected {_expected(error['loc'], named)}; found {_short(found)}"
+        return f"{key}: expected {_expected(error['loc'], choices)}; found {_short(found)}"
     if kind == "alternatives":
         return f"{key}: expected {error['msg']}"
     if kind == "value_error":
@@ -232,16 +229,16 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _model(location: tuple[Any, ...], named: Named) -> Any:
+def _model(location: tuple[Any, ...], choices: Choices) -> Any:
     """The schema's type at a place in the file: a model for a section, a field for a value."""
-    here: Any = model(named)
+    here: Any = model(choices)
     for part in location:
         fields = getattr(here, "model_fields", {})
         if part not in fields:
             return None
         annotation = fields[part].annotation
-        choices = [a for a in getattr(annotation, "__args__", ()) if _is_model(a)]
-        here = annotation if _is_model(annotation) else choices[0] if choices else fields[part]
+        models = [a for a in getattr(annotation, "__args__", ()) if _is_model(a)]
+        here = annotation if _is_model(annotation) else models[0] if models else fields[part]
     return here
 
 
@@ -249,12 +246,12 @@ def _is_model(thing: Any) -> bool:
     return isinstance(thing, type) and issubclass(thing, BaseModel)
 
 
-def _fields(location: tuple[Any, ...], named: Named) -> list[str]:
-    return list(getattr(_model(location, named), "model_fields", {}))
+def _fields(location: tuple[Any, ...], choices: Choices) -> list[str]:
+    return list(getattr(_model(location, choices), "model_fields", {}))
 
 
-def _expected(location: tuple[Any, ...], named: Named) -> str:
-    here = _model(location, named)
+def _expected(location: tuple[Any, ...], choices: Choices) -> str:
+    here = _model(location, choices)
     if _is_model(here):
         return f"a section with {', '.join(here.model_fields) or 'no keys ({})'}"
     words = getattr(getattr(here, "annotation", None), "__args__", None)

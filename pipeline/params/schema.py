@@ -3,8 +3,10 @@
 No field has a default: every value stands in params.yaml, where DVC sees it change.
 """
 
+import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -17,12 +19,12 @@ from pipeline.params.strict import Strict
 from pipeline.runtime.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Seed
 from pipeline.runtime.registry import file_names
 
-ROOMS = Path(pipeline.__file__).parent
+PACKAGES = Path(pipeline.__file__).parent
 
 
-def room(name: str) -> list[str]:
-    """Names registered in one of the library's folders, such as ``methods``."""
-    return file_names(ROOMS / name)
+def entries(name: str) -> list[str]:
+    """Names registered in one of the library's packages, such as ``methods``."""
+    return file_names(PACKAGES / name)
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -38,14 +40,8 @@ def _not_empty(values: Any) -> Any:
     return values
 
 
-def _some_method(methods: dict[str, list[str]]) -> dict[str, list[str]]:
-    if not any(methods.values()):
-        raise ValueError("a quantizer for at least one method (the grid is empty)")
-    return methods
-
-
 def _one_of(name: str) -> Any:
-    return Literal[tuple(room(name))]
+    return Literal[tuple(entries(name))]
 
 
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
@@ -93,7 +89,7 @@ class AnySplit(Split):
     model_config = ConfigDict(extra="ignore")
 
 
-class Named(NamedTuple):
+class Choices(NamedTuple):
     """Entries whose own arguments stand in a section of their kind; None where the file names none that is known."""
 
     dataset: str | None
@@ -101,19 +97,13 @@ class Named(NamedTuple):
 
     @property
     def sections(self) -> dict[str, tuple[str, str, str | None]]:
-        """For each such section: what an entry is called, the room that holds them, and the one that is named."""
+        """For each such section: what an entry is called, the package that holds them, and the one that is named."""
         return {"dataset": ("dataset", "datasets", self.dataset), "split": ("protocol", "protocols", self.protocol)}
 
 
 class Grid(Strict):
-    methods: Annotated[
-        create_model(  # type: ignore[call-overload]
-            "GridMethods",
-            __base__=Strict,
-            **{method: (Annotated[list[_one_of("quantizers")], Distinct], ...) for method in room("methods")},
-        ),
-        AfterValidator(lambda methods: _some_method(dict(methods)) and methods),
-    ]
+    methods: Annotated[Methods, NotEmpty]
+    quantizers: Annotated[Quantizers, NotEmpty]
     bits: Annotated[list[Bits], NotEmpty, Distinct]
     seeds: Annotated[list[Seed], NotEmpty, Distinct]
 
@@ -164,7 +154,7 @@ class Evaluation(Strict):
 
 
 class Informativeness(Strict):
-    of: Annotated[list[Literal["query", "database"]], Distinct]
+    parts: Annotated[list[Literal["query", "database"]], Distinct]
     images: Annotated[int, Field(ge=50)]
     image_size: PositiveInt
     hidden: PositiveInt
@@ -218,8 +208,8 @@ class Statistics(Strict):
 
 
 def own(name: str, entry: str) -> dict[str, Any]:
-    """Names and types of the own arguments of an entry of a room, such as ``protocols``."""
-    return arguments(ROOMS / name / f"{entry}.py")
+    """Names and types of the own arguments of an entry of a package, such as ``protocols``."""
+    return arguments(PACKAGES / name / f"{entry}.py")
 
 
 def _candidates(quantizer: str) -> type[Strict]:
@@ -230,11 +220,11 @@ def _candidates(quantizer: str) -> type[Strict]:
 
 
 def _sections(name: str) -> Callable[[], type[Strict]]:
-    """A model with one optional section for each file of a room; the cross-check asks for those in use."""
+    """A model with one optional section for each file of a package; the cross-check asks for those in use."""
     return create_model(  # type: ignore[call-overload, no-any-return]
         name.capitalize(),
         __base__=Strict,
-        **{entry: (hyperparameters(ROOMS / name / f"{entry}.py") | None, None) for entry in room(name)},
+        **{entry: (hyperparameters(PACKAGES / name / f"{entry}.py") | None, None) for entry in entries(name)},
     )
 
 
@@ -257,7 +247,7 @@ class Params(Strict):
     quantizers: _sections("quantizers")  # type: ignore[valid-type]
     tune: Tune | None
     candidates: create_model(  # type: ignore[valid-type]
-        "Candidates", __base__=Strict, **{name: (_candidates(name) | None, None) for name in room("quantizers")}
+        "Candidates", __base__=Strict, **{name: (_candidates(name) | None, None) for name in entries("quantizers")}
     )
     evaluation: Evaluation
     informativeness: Informativeness
@@ -269,11 +259,31 @@ class Params(Strict):
 
 
 @cache
-def model(named: Named) -> type[Params]:
+def model(choices: Choices) -> type[Params]:
     """The model of a file that names these: their sections take their own arguments and no others."""
     fields: dict[str, Any] = {}
     for section, base in (("dataset", Dataset), ("split", Split)):
-        _, place, entry = named.sections[section]
+        _, place, entry = choices.sections[section]
         if entry is not None:
             fields[section] = (create_model(base.__name__, __base__=base, **own(place, entry)), ...)
     return create_model("Params", __base__=Params, **fields)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of params.yaml, with which an editor completes and checks the file."""
+    variants: dict[str, Any] = {}
+    for section, base, key in (("dataset", Dataset, "name"), ("split", Split, "protocol")):
+        package = f"{section if section == 'dataset' else 'protocol'}s"
+        models = [
+            create_model(f"{base.__name__} {name}", __base__=base, **{key: (Literal[name], ...)}, **own(package, name))
+            for name in entries(package)
+        ]
+        variants[section] = (Annotated[reduce(or_, models), Field(discriminator=key)], ...)
+    found: dict[str, Any] = create_model("Params", __base__=Params, **variants).model_json_schema()
+    return found
+
+
+def write_json_schema(path: Path = Path("studies/params.schema.json")) -> str:
+    """Write the JSON schema, and say where."""
+    path.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
+    return f"{path}: written"

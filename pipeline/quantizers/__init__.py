@@ -18,18 +18,18 @@ class Quantizer(nn.Module):
     Attributes:
         own_weight: factor of the method's own quantization term; 0 where it is replaced.
         weight: factor of this term in the total loss; 0 where the quantizer adds none.
-        reads: whether it is given the ``relaxed`` codes or the ``raw`` outputs.
+        input: whether it is given the ``relaxed`` codes or the ``raw`` outputs.
     """
 
     own_weight: float = 0.0
     weight: float = 0.0
-    reads: str = "relaxed"
+    input: str = "relaxed"
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """The unweighted term.
 
         Args:
-            u: (b, K) relaxed codes or raw outputs, whichever ``reads`` says.
+            u: (b, K) relaxed codes or raw outputs, whichever ``input`` says.
             targets: (b, K) of -1/+1 to compare with; drawn from ``generator`` if None.
             generator: source of all randomness, on the device of ``u``; the global one is never used.
 

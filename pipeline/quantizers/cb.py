@@ -27,14 +27,14 @@ class CB(Quantizer):
     Args:
         weight: factor in the total loss.
         own_weight: factor of the method's own quantization term.
-        reads: ``relaxed`` codes or ``raw`` outputs.
+        input: ``relaxed`` codes or ``raw`` outputs.
     """
 
     def __init__(
-        self, *, weight: Positive = 0.1, own_weight: Positive = 1.0, reads: Literal["relaxed", "raw"] = "relaxed"
+        self, *, weight: Positive = 0.1, own_weight: Positive = 1.0, input: Literal["relaxed", "raw"] = "relaxed"
     ) -> None:
         super().__init__()
-        self.weight, self.own_weight, self.reads = weight, own_weight, reads
+        self.weight, self.own_weight, self.input = weight, own_weight, input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """As in ``Quantizer``; nothing is drawn, so ``targets`` and ``generator`` aren't looked at."""

@@ -20,12 +20,12 @@ class HSWD(Quantizer):
 
     Args:
         weight: factor in the total loss.
-        reads: ``raw`` outputs (as published) or ``relaxed`` codes.
+        input: ``raw`` outputs (as published) or ``relaxed`` codes.
     """
 
-    def __init__(self, *, weight: Positive = 0.1, reads: Literal["relaxed", "raw"] = "raw") -> None:
+    def __init__(self, *, weight: Positive = 0.1, input: Literal["relaxed", "raw"] = "raw") -> None:
         super().__init__()
-        self.weight, self.reads = weight, reads
+        self.weight, self.input = weight, input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)

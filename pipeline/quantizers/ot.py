@@ -26,12 +26,12 @@ class OT(Quantizer):
 
     Args:
         weight: factor in the total loss.
-        reads: ``raw`` outputs or ``relaxed`` codes.
+        input: ``raw`` outputs or ``relaxed`` codes.
     """
 
-    def __init__(self, *, weight: Positive = 0.1, reads: Literal["relaxed", "raw"] = "raw") -> None:
+    def __init__(self, *, weight: Positive = 0.1, input: Literal["relaxed", "raw"] = "raw") -> None:
         super().__init__()
-        self.weight, self.reads = weight, reads
+        self.weight, self.input = weight, input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         u = u.to(torch.promote_types(u.dtype, torch.float32))

@@ -22,7 +22,7 @@ class SWD(Quantizer):
     Args:
         weight: factor in the total loss.
         projections: L, directions drawn anew for each batch.
-        reads: ``raw`` outputs (as published) or ``relaxed`` codes.
+        input: ``raw`` outputs (as published) or ``relaxed`` codes.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class SWD(Quantizer):
         *,
         weight: Positive = 0.1,
         projections: PositiveInt = 128,
-        reads: Literal["relaxed", "raw"] = "raw",
+        input: Literal["relaxed", "raw"] = "raw",
     ) -> None:
         super().__init__()
-        self.weight, self.projections, self.reads = weight, projections, reads
+        self.weight, self.projections, self.input = weight, projections, input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)

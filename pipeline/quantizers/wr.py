@@ -24,14 +24,14 @@ class WR(Quantizer):
     Args:
         weight: beta; the paper tunes it over 0.1, 0.2, ..., 1.0 on validation data.
         own_weight: factor of the method's own quantization term; 1 is as published.
-        reads: ``relaxed`` codes (as published) or ``raw`` outputs.
+        input: ``relaxed`` codes (as published) or ``raw`` outputs.
     """
 
     def __init__(
-        self, *, weight: Positive = 0.1, own_weight: Positive = 1.0, reads: Literal["relaxed", "raw"] = "relaxed"
+        self, *, weight: Positive = 0.1, own_weight: Positive = 1.0, input: Literal["relaxed", "raw"] = "relaxed"
     ) -> None:
         super().__init__()
-        self.weight, self.own_weight, self.reads = weight, own_weight, reads
+        self.weight, self.own_weight, self.input = weight, own_weight, input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         drawn = uniform_targets(u, targets, generator)

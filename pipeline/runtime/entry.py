@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import params as gate
+from pipeline.params import read as read_params
 from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.layout import Cell, Group, Layout
@@ -53,7 +53,7 @@ class Stage:
         """Run the stage in this process.
 
         Args:
-            params: as ``gate.read`` returns them.
+            params: as ``pipeline.params.read`` returns them.
             arguments: its command line, after the name of the program.
 
         Raises:
@@ -88,15 +88,15 @@ def cell_stage(run: Callable[..., None], **further: type) -> Stage:
     return Stage(run, Cell, {"method": str, "quantizer": str, "bits": int, "seed": int} | further)
 
 
-def command(run: Callable[[Params], str]) -> int:
-    """Run a command of the library, ``python -m pipeline.<something>``, and print what it returns.
+def command(run: Callable[[], str]) -> int:
+    """Run a command of ``python -m pipeline``, and print what it returns.
 
     Returns:
-        the exit code: 1 where params.yaml or ``run`` had something to say against it, in one line each.
+        the exit code: 1 where ``run`` had something to say against what it was given, in one line each.
     """
     have_a_home()
     try:
-        return said(run(gate.read()))
+        return said(run())
     except UserError as error:
         complain(error)
         return 1
@@ -139,7 +139,7 @@ def _execute(run: Callable[[Params], None]) -> None:
     code = 0
     have_a_home()
     try:
-        run(gate.read())
+        run(read_params())
     except UserError as error:
         complain(error)
         code = 1

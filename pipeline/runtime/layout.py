@@ -4,8 +4,8 @@ Everything that a study makes lies below ``results/<study>/``, one folder a stag
 
     data/            packed images and labels, manifest.json            (prepare)
     splits/<seed>/   query, database, train, validation indices         (split)
-    code/<stage>/    hashes of the modules that all cells share, and    (code-<stage>,
-                     of raw files and weights, where there are any       files-dataset, files-weights)
+    shared/<stage>/  record of the code and params that all cells       (shared-<stage>,
+                     share; of raw files and weights, if there are any   files-dataset, files-weights)
     tuning/<group>/  the setting that a (method, quantizer, bits) uses  (tune)
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.runtime import provenance
-from pipeline.runtime.outputs import whole_folder
+from pipeline.runtime.outputs import atomic_folder
 
 
 @dataclass(frozen=True, order=True)
@@ -69,8 +69,8 @@ def cells_of(grid: dict[str, Any]) -> list[Cell]:
     """All cells of ``params["grid"]``, in the grid's own order (method, quantizer, bits, seed)."""
     return [
         Cell(method, quantizer, bits, seed)
-        for method, quantizers in grid["methods"].items()
-        for quantizer in quantizers
+        for method in grid["methods"]
+        for quantizer in grid["quantizers"]
         for bits in grid["bits"]
         for seed in grid["seeds"]
     ]
@@ -102,9 +102,9 @@ class Layout:
         return self.folder / ".partial" / f"{target.parent.name}-{target.name}"
 
     @contextmanager
-    def whole(self, target: Path, *, resume: bool = False) -> Iterator[Path]:
+    def atomic_output(self, target: Path, *, resume: bool = False) -> Iterator[Path]:
         """Write one of the folders below aside; it appears at its place, with its record, when the block ends well."""
-        with whole_folder(target, self.aside(target), resume=resume) as folder:
+        with atomic_folder(target, self.aside(target), resume=resume) as folder:
             yield folder
             if self.record is not None:
                 provenance.write(self.record, folder, target, self.folder)
@@ -116,15 +116,15 @@ class Layout:
     def split(self, seed: int) -> Path:
         return self.folder / "splits" / str(seed)
 
-    def code(self, stage: str) -> Path:
-        return self.folder / "code" / stage / "modules"
+    def shared(self, stage: str) -> Path:
+        return self.folder / "shared" / stage / "code_and_params"
 
     @property
     def raw_files(self) -> Path:
-        return self.folder / "code" / "prepare" / "files"
+        return self.folder / "shared" / "prepare" / "files"
 
     def weights_file(self, stage: str) -> Path:
-        return self.folder / "code" / stage / "weights"
+        return self.folder / "shared" / stage / "weights"
 
     @property
     def all_tuning(self) -> Path:

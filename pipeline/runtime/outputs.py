@@ -12,7 +12,7 @@ from pipeline.runtime.errors import UserError
 
 
 @contextmanager
-def whole_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator[Path]:
+def atomic_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator[Path]:
     """Write a folder aside and move it to ``target`` once everything in it is there.
 
     Args:

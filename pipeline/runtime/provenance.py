@@ -198,36 +198,40 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
 def _declared(stage: str, item: Item, params: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any], list[str]]:
     """What dvc.yaml declares for a stage: hashes of code, values of params, paths of inputs below the study's folder.
 
-    The modules that all cells share stand there as one output of a code-* stage; here they are named one by one.
+    What all cells share is one output of a shared-* stage there; here its code and params are named one by one.
     """
     entry = _entry(stage, item)
     known = {**params, "item": item}
     results, code, inputs = f"results/{params['study']}/", dict[str, str](), []
+    names = _param_names(entry, known)
     for dependency in (_filled(text, known) for text in entry["deps"]):
-        if dependency.startswith(f"{results}code/"):
-            code |= {path: _of_code(path) for path in _shared(dependency, known)}
+        if dependency.startswith(f"{results}shared/"):
+            for shared in _shared(dependency, known):
+                code |= {path: _of_code(path) for path in (_filled(text, known) for text in shared["deps"])}
+                names = _param_names(shared, known) + names
         elif dependency.startswith(results):
             inputs.append(dependency.removeprefix(results))
         else:
             code[dependency] = _of_code(dependency)
-    names = [_filled(name, known) for name in entry.get("params", []) if isinstance(name, str)]
     return code, {name: _shaping(name, _value(params, name)) for name in names}, inputs
 
 
-def _shared(dependency: str, known: dict[str, Any]) -> list[str]:
-    """The modules that a code-* stage lists in the folder ``dependency``, or in one within it."""
-    stages = _stages(PROJECT / "dvc.yaml")
-    listing = [
+def _param_names(entry: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    return [_filled(name, known) for name in entry.get("params", [])]
+
+
+def _shared(dependency: str, known: dict[str, Any]) -> list[dict[str, Any]]:
+    """The shared-* stages whose output is the folder ``dependency``, or lies in it."""
+    return [
         stage
-        for name, stage in stages.items()
-        if name.startswith("code-") and f"{_filled(stage['outs'][0], known)}/".startswith(f"{dependency}/")
+        for name, stage in _stages(PROJECT / "dvc.yaml").items()
+        if name.startswith("shared-") and f"{_filled(stage['outs'][0], known)}/".startswith(f"{dependency}/")
     ]
-    return [_filled(path, known) for stage in listing for path in stage["deps"]]
 
 
 def _entry(stage: str, item: Item) -> Any:
     """What dvc.yaml says of a stage; one that makes something ``of`` another has that one's name in its own."""
-    own = PROJECT / "cells" / str(item.get("method")) / stage / "dvc.yaml"
+    own = PROJECT / "cells" / stage / "dvc.yaml"
     return _stages(own if own.exists() else PROJECT / "dvc.yaml")[
         "-".join([stage, *([str(item["of"])] if "of" in item else [])])
     ]

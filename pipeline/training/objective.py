@@ -42,7 +42,7 @@ def losses(
         parts["own_quantization"] = method.quantization_loss(u, labels, indices)
         total = total + quantizer.own_weight * parts["own_quantization"]
     if quantizer.weight:
-        given = u if quantizer.reads == "raw" else method.relax(u)
+        given = u if quantizer.input == "raw" else method.relax(u)
         parts[name] = quantizer(given, generator=generator)
         total = total + quantizer.weight * parts[name]
     return {"loss": total, **parts}

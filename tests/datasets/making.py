@@ -16,7 +16,7 @@ from pipeline.datasets import Dataset
 from pipeline.encoding.device import Compute
 from pipeline.encoding.encode import write_codes
 from pipeline.encoding.network import load
-from pipeline.evaluation import evaluate_cell
+from pipeline.evaluation.cell import evaluate_cell
 from pipeline.preparation import arrays, splits
 from pipeline.preparation.pictures import square
 from pipeline.runtime.errors import UserError

@@ -70,7 +70,7 @@ def of_quantizer(name: str) -> dict[str, float]:
     for batch, stream in (("a batch", 20), ("another", 30)):
         u = uniform(stream, B, K).requires_grad_()
         targets = torch.where(uniform(stream + 1, B, K) >= 0, 1.0, -1.0).double()
-        given = torch.tanh(u) if quantizer.reads == "relaxed" else u
+        given = torch.tanh(u) if quantizer.input == "relaxed" else u
         found |= _with_gradient(batch, quantizer(given, targets=targets), u)
     return found
 

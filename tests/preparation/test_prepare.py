@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.preparation import arrays
 from pipeline.preparation.decoding import CHUNK
-from pipeline.runtime.outputs import whole_folder
+from pipeline.runtime.outputs import atomic_folder
 from tests.conftest import Project, copy_project
 from tests.preparation.helpers import contents
 
@@ -70,7 +70,7 @@ def test_a_folder_to_resume_keeps_what_a_failed_block_left(tmp_path: Path, kind:
     target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
     target.mkdir()
     (target / "old.txt").write_text("old")
-    with pytest.raises(kind), whole_folder(target, aside, resume=True) as folder:
+    with pytest.raises(kind), atomic_folder(target, aside, resume=True) as folder:
         (folder / "half.txt").write_text("half")
         raise kind
     assert contents(target) == {"old.txt": b"old"}
@@ -81,7 +81,7 @@ def test_a_folder_to_resume_goes_on_and_leaves_nothing_behind(tmp_path: Path) ->
     target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
     aside.mkdir(parents=True)
     (aside / "half.txt").write_text("half")
-    with whole_folder(target, aside, resume=True) as folder:
+    with atomic_folder(target, aside, resume=True) as folder:
         assert contents(folder) == {"half.txt": b"half"}
         (folder / "rest.txt").write_text("rest")
         assert not target.exists()
@@ -93,7 +93,7 @@ def test_a_folder_to_resume_replaces_what_was_there(tmp_path: Path) -> None:
     target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
     target.mkdir()
     (target / "old.txt").write_text("old")
-    with whole_folder(target, aside, resume=True) as folder:
+    with atomic_folder(target, aside, resume=True) as folder:
         (folder / "new.txt").write_text("new")
     assert contents(target) == {"new.txt": b"new"}
     assert not aside.parent.exists()
@@ -101,9 +101,9 @@ def test_a_folder_to_resume_replaces_what_was_there(tmp_path: Path) -> None:
 
 def test_a_folder_without_resume_removes_what_one_with_it_left(tmp_path: Path) -> None:
     target, aside = tmp_path / "data", tmp_path / ".partial" / "data"
-    with pytest.raises(ValueError), whole_folder(target, aside, resume=True) as folder:
+    with pytest.raises(ValueError), atomic_folder(target, aside, resume=True) as folder:
         (folder / "half.txt").write_text("half")
         raise ValueError
-    with whole_folder(target, aside) as folder:
+    with atomic_folder(target, aside) as folder:
         assert not contents(folder)
     assert not aside.parent.exists()

@@ -13,8 +13,8 @@ from hypothesis import strategies as some
 
 from pipeline.report.source import read
 from pipeline.report.tables import Column, Table, Value, build, markdown
-from pipeline.report.tables.forms import KINDS, latex, spread, write_files
-from pipeline.report.tables.forms.latex import LONG, escape
+from pipeline.report.tables.formats import KINDS, latex, spread, write_files
+from pipeline.report.tables.formats.latex import LONG, escape
 from tests.report.making import batched, beside, lose, timed, tuned
 from tests.test_report import build_tables, page, written
 

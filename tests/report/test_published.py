@@ -143,7 +143,7 @@ def test_counterparts_over_all_studies(tmp_path: Path) -> None:
     build_tables(results / "second" / "tables", dataset="cifar10", **beside("cifar10", "wr-table1", "hswd-table6"))
     build_tables(results / "small" / "tables", **beside("cifar10", "wr-table1"))
     (results / "begun" / "data").mkdir(parents=True)
-    done = project.run("python", "-m", "pipeline.report.published")
+    done = project.run("python", "-m", "pipeline", "published")
     lines = [line.split() for line in done.stdout.splitlines()]
     lower = sum(pair.lower for pair in pairs(read(first)))
     assert "10 of 410 published numbers have a counterpart" in done.stdout, "4 of Table 1, counted once, and 6"
@@ -154,7 +154,7 @@ def test_counterparts_over_all_studies(tmp_path: Path) -> None:
     assert {path.name for path in results.glob("*/*")} == {"tables", "data"}, "it writes nothing"
 
     (first / "about.json").write_text("{")
-    broken = project.run("python", "-m", "pipeline.report.published", check=False)
+    broken = project.run("python", "-m", "pipeline", "published", check=False)
     assert broken.returncode == 1 and broken.stdout == ""
     assert broken.stderr.count("\n") == 1 and "first/tables/about.json is not JSON" in broken.stderr
 

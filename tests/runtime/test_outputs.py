@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.outputs import whole_folder
+from pipeline.runtime.outputs import atomic_folder
 from tests.conftest import ROOT
 
 
 def put(target: Path, text: str) -> None:
-    with whole_folder(target, target.parent / ".partial" / target.name) as folder:
+    with atomic_folder(target, target.parent / ".partial" / target.name) as folder:
         (folder / "out.txt").write_text(text)
 
 

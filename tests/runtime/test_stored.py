@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.operations.verification import verify
 from pipeline.runtime import stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout
-from pipeline.verification import verify
 from tests.conftest import Project
 from tests.messages import one_line
 

@@ -40,5 +40,5 @@ def draw(source: Source, folder: Path) -> list[Group]:
         UserError: a gallery's picture is missing, or isn't the grid that ``gallery.csv`` describes.
     """
     with matplotlib.style.context(["default", STYLE]):
-        groups = [save(plate, folder) for module in FIGURES for plate in module.plates(source)]
+        groups = [save(group, folder) for module in FIGURES for group in module.groups(source)]
     return [group for group in groups if group.pictures]

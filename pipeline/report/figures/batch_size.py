@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report.figures.style import (
-    Plate,
+    FigureGroup,
     a_figure_per_length,
     method_panels,
     numeric,
@@ -22,7 +22,7 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     if source.batch_size is None:
         return
     table = numeric(source.batch_size)
@@ -36,5 +36,5 @@ def plates(source: Source) -> Iterator[Plate]:
         tested_values(axes, rows["batch_size"], base=2)
         axes.set_xlabel("batch size")
 
-    sketches = a_figure_per_length("batch-size", table, draw)
-    yield Plate("batch-size", "Validation mAP against batch size", CAPTION, sketches)
+    drafts = a_figure_per_length("batch-size", table, draw)
+    yield FigureGroup("batch-size", "Validation mAP against batch size", CAPTION, drafts)

@@ -6,16 +6,16 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import Plate, Sketch, color, dash, method_panels, numeric
+from pipeline.report.figures.style import FigureDraft, FigureGroup, color, dash, method_panels, numeric
 from pipeline.report.source import Source
 
 CAPTION = "Mean over seeds; bars: ± standard deviation. The axis does not start at zero."
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     if len(source.bits) > 1:
         title = f"{source.map_label} against code length"
-        yield Plate("bits", title, CAPTION, [Sketch("bits", title, draw(source))])
+        yield FigureGroup("bits", title, CAPTION, [FigureDraft("bits", title, draw(source))])
 
 
 def draw(source: Source) -> Figure:

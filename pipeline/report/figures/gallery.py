@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.report.figures.style import AXIS, INK, WIDTH, Plate, Sketch, numeric, slug
+from pipeline.report.figures.style import AXIS, INK, WIDTH, FigureDraft, FigureGroup, numeric, slug
 from pipeline.report.source import AGAIN, Source
 from pipeline.runtime.errors import UserError
 
@@ -25,12 +25,12 @@ RIGHT, WRONG = "#009e73", "#d55e00"  # the palette's green and vermilion, which 
 KEYS = ["method", "quantizer", "bits", "seed"]
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     if source.gallery is not None:
-        yield Plate("gallery", "Nearest images of random queries", CAPTION, _sketches(source))
+        yield FigureGroup("gallery", "Nearest images of random queries", CAPTION, _sketches(source))
 
 
-def _sketches(source: Source) -> Iterator[Sketch]:
+def _sketches(source: Source) -> Iterator[FigureDraft]:
     assert source.gallery is not None
     several = [key for key in KEYS if source.gallery[key].nunique() > 1 or key in ("method", "quantizer")]
     for cell, rows in source.gallery.groupby(KEYS, sort=False):
@@ -40,7 +40,7 @@ def _sketches(source: Source) -> Iterator[Sketch]:
         right = f"{(rows['relevant'] == 'yes').sum()} of {len(rows)} right"
         title = f"{', '.join(shown.get(part, key[part]) for part in several)}: {right}"
         figure = draw(numeric(rows), source.folder / "gallery" / f"{name}.png")
-        yield Sketch(f"gallery-{slug(name)}", title, figure)
+        yield FigureDraft(f"gallery-{slug(name)}", title, figure)
 
 
 def draw(rows: pandas.DataFrame, path: Path) -> Figure:

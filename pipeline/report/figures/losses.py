@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import pandas
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import Plate, Sketch, across, epochs, legend, numeric, panels, quantizer_lines, slug
+from pipeline.report.figures.style import (
+    FigureDraft,
+    FigureGroup,
+    across,
+    epochs,
+    legend,
+    numeric,
+    panels,
+    quantizer_lines,
+    slug,
+)
 from pipeline.report.source import Source
 
 NO_LOSS = ("validation_map", "learning_rate")
@@ -15,17 +25,17 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
-    yield Plate("loss", "Loss parts against epoch", CAPTION, _sketches(source))
+def groups(source: Source) -> Iterator[FigureGroup]:
+    yield FigureGroup("loss", "Loss parts against epoch", CAPTION, _sketches(source))
 
 
-def _sketches(source: Source) -> Iterator[Sketch]:
+def _sketches(source: Source) -> Iterator[FigureDraft]:
     history, several = numeric(source.history), len(source.bits) > 1
     for place, (method, bits) in enumerate((m, b) for m in source.methods for b in source.bits):
         rows = history[(history["method"] == method) & (history["bits"] == float(bits))]
         if columns := _columns(rows):
             title = f"{method}, {bits} bits" if several else method
-            yield Sketch(f"loss-{place + 1}-{slug(method)}-{bits}", title, draw(source, rows, columns))
+            yield FigureDraft(f"loss-{place + 1}-{slug(method)}-{bits}", title, draw(source, rows, columns))
 
 
 def _columns(rows: pandas.DataFrame) -> list[str]:

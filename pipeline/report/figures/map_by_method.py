@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.report.figures.style import AXIS, Plate, Sketch, color, numeric, panels
+from pipeline.report.figures.style import AXIS, FigureDraft, FigureGroup, color, numeric, panels
 from pipeline.report.source import Source
 
 CAPTION = (
@@ -16,9 +16,9 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     title = f"{source.map_label} by method and quantizer"
-    yield Plate("map", title, CAPTION, [Sketch("map", title, draw(source))])
+    yield FigureGroup("map", title, CAPTION, [FigureDraft("map", title, draw(source))])
 
 
 def draw(source: Source) -> Figure:

@@ -6,7 +6,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import Plate, a_figure_per_length, color, dash, method_panels, numeric
+from pipeline.report.figures.style import FigureGroup, a_figure_per_length, color, dash, method_panels, numeric
 from pipeline.report.source import Source
 
 CAPTION = (
@@ -15,7 +15,7 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     curves = numeric(source.curves)
 
     def draw(rows: pandas.DataFrame) -> Figure:
@@ -29,5 +29,5 @@ def plates(source: Source) -> Iterator[Plate]:
             )
         axes.set_xlabel("recall")
 
-    sketches = a_figure_per_length("precision-recall", curves[curves["by"] == "rank"], draw)
-    yield Plate("precision-recall", "Precision against recall", CAPTION, sketches)
+    drafts = a_figure_per_length("precision-recall", curves[curves["by"] == "rank"], draw)
+    yield FigureGroup("precision-recall", "Precision against recall", CAPTION, drafts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.report.figures.style import AXIS, GRID, INK, PALETTE, PAPER, Plate
+from pipeline.report.figures.style import AXIS, GRID, INK, PALETTE, PAPER, FigureGroup
 
 #: An embedded picture below this many characters is left as it is.
 SMALL = 8_000
@@ -34,12 +34,10 @@ class Group:
     pictures: list[Picture]
 
 
-def save(plate: Plate, folder: Path) -> Group:
-    """Draw and write a plate's figures, as SVG and as PNG."""
-    pictures = [
-        Picture(sketch.name, sketch.title, _write(sketch.figure, folder, sketch.name)) for sketch in plate.sketches
-    ]
-    return Group(f"figure-{plate.name}", plate.title, plate.caption, pictures)
+def save(group: FigureGroup, folder: Path) -> Group:
+    """Draw and write a group's figures, as SVG and as PNG."""
+    pictures = [Picture(draft.name, draft.title, _write(draft.figure, folder, draft.name)) for draft in group.drafts]
+    return Group(f"figure-{group.name}", group.title, group.caption, pictures)
 
 
 def _write(figure: Figure, folder: Path, name: str) -> str:

@@ -55,8 +55,8 @@ STYLE = {
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """A drawn figure that isn't saved yet; ``title`` tells it from the others of its plate."""
+class FigureDraft:
+    """A drawn figure that isn't saved yet; ``title`` tells it from the others of its group."""
 
     name: str
     title: str
@@ -64,13 +64,13 @@ class Sketch:
 
 
 @dataclass(frozen=True)
-class Plate:
+class FigureGroup:
     """Figures of one kind under one caption, drawn one after the other as they are asked for."""
 
     name: str
     title: str
     caption: str
-    sketches: Iterable[Sketch]
+    drafts: Iterable[FigureDraft]
 
 
 def shades(source: Source) -> dict[str, int]:
@@ -149,12 +149,12 @@ def method_panels(
 
 def a_figure_per_length(
     name: str, table: pandas.DataFrame, draw: Callable[[pandas.DataFrame], Figure]
-) -> Iterator[Sketch]:
+) -> Iterator[FigureDraft]:
     """``draw(rows)`` for each code length that ``table`` has, ascending; the name says which if there are several."""
     lengths = sorted(table["bits"].dropna().unique())
     for bits in lengths:
         own = f"{name}-{bits:g}" if len(lengths) > 1 else name
-        yield Sketch(own, f"{bits:g} bits", draw(table[table["bits"] == bits]))
+        yield FigureDraft(own, f"{bits:g} bits", draw(table[table["bits"] == bits]))
 
 
 def quantizer_lines(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pipeline.aggregation import BASELINE
 from pipeline.report.figures.style import (
     AXIS,
-    Plate,
+    FigureGroup,
     a_figure_per_length,
     method_panels,
     numeric,
@@ -25,7 +25,7 @@ OVERHEAD = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     if source.timing is None:
         return
     table = numeric(source.timing).rename(
@@ -43,8 +43,10 @@ def plates(source: Source) -> Iterator[Plate]:
     timed = table[table["seconds_mean"].notna()]
     compared = table[table["overhead_mean"].notna() & (table["quantizer"] != BASELINE)]
     title = "against batch size"
-    yield Plate("seconds", f"Seconds an epoch {title}", SECONDS, a_figure_per_length("seconds", timed, seconds))
-    yield Plate("overhead", f"Additional time {title}", OVERHEAD, a_figure_per_length("overhead", compared, overhead))
+    yield FigureGroup("seconds", f"Seconds an epoch {title}", SECONDS, a_figure_per_length("seconds", timed, seconds))
+    yield FigureGroup(
+        "overhead", f"Additional time {title}", OVERHEAD, a_figure_per_length("overhead", compared, overhead)
+    )
 
 
 def _panel(axes: Axes, source: Source, rows: pandas.DataFrame, column: str) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.aggregation import BASELINE
-from pipeline.report.figures.style import AXIS, MARKERS, WIDTH, Plate, Sketch, numeric, panels
+from pipeline.report.figures.style import AXIS, MARKERS, WIDTH, FigureDraft, FigureGroup, numeric, panels
 from pipeline.report.source import Source
 
 #: Ten colours that can be told apart with most kinds of colour vision, on white and on black (Petroff 2021).
@@ -28,17 +28,17 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     if source.tsne is not None:
-        yield Plate("tsne", "Images, features and codes by t-SNE", CAPTION, _sketches(source))
+        yield FigureGroup("tsne", "Images, features and codes by t-SNE", CAPTION, _sketches(source))
 
 
-def _sketches(source: Source) -> Iterator[Sketch]:
+def _sketches(source: Source) -> Iterator[FigureDraft]:
     points = numeric(source.tsne).dropna(subset=["label", "x", "y"])
     codes = points[points["of"] == "codes"]
     for (bits, seed), rows in codes.groupby(["bits", "seed"]):
         common = points[(points["of"] != "codes") & points["seed"].isin([seed, float("nan")])]
-        yield Sketch(f"tsne-{bits:g}-{seed:g}", f"{bits:g} bits, seed {seed:g}", draw(source, common, rows))
+        yield FigureDraft(f"tsne-{bits:g}-{seed:g}", f"{bits:g} bits, seed {seed:g}", draw(source, common, rows))
 
 
 Panel = tuple[str, pandas.DataFrame] | None

@@ -13,8 +13,8 @@ from pipeline.report.figures.style import (
     INK,
     MARKERS,
     PALETTE,
-    Plate,
-    Sketch,
+    FigureDraft,
+    FigureGroup,
     across,
     band,
     numeric,
@@ -31,18 +31,18 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     if source.tuning is not None and "weight" in source.tuning:
-        yield Plate("weight", "Validation mAP against the quantizer's weight", CAPTION, _sketches(source))
+        yield FigureGroup("weight", "Validation mAP against the quantizer's weight", CAPTION, _sketches(source))
 
 
-def _sketches(source: Source) -> Iterator[Sketch]:
+def _sketches(source: Source) -> Iterator[FigureDraft]:
     trials = numeric(source.tuning)
     trials = trials[trials["validation_map_mean"].notna()]
     baseline, weighted = trials[trials["quantizer"] == BASELINE], trials[trials["weight"].notna()]
     for name in dict.fromkeys(weighted["quantizer"]):
         rows = weighted[weighted["quantizer"] == name]
-        yield Sketch(f"weight-{slug(name)}", name, draw(rows, baseline))
+        yield FigureDraft(f"weight-{slug(name)}", name, draw(rows, baseline))
 
 
 def draw(trials: pandas.DataFrame, baseline: pandas.DataFrame) -> Figure:

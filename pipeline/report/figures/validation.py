@@ -6,7 +6,14 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import Plate, a_figure_per_length, epochs, method_panels, numeric, quantizer_lines
+from pipeline.report.figures.style import (
+    FigureGroup,
+    a_figure_per_length,
+    epochs,
+    method_panels,
+    numeric,
+    quantizer_lines,
+)
 from pipeline.report.source import Source
 
 CAPTION = (
@@ -15,7 +22,7 @@ CAPTION = (
 )
 
 
-def plates(source: Source) -> Iterator[Plate]:
+def groups(source: Source) -> Iterator[FigureGroup]:
     history = numeric(source.history)
     if "validation_map_mean" not in history:
         return
@@ -28,5 +35,5 @@ def plates(source: Source) -> Iterator[Plate]:
         quantizer_lines(axes, source, rows, "epoch", "validation_map")
         epochs(axes, rows)
 
-    sketches = a_figure_per_length("validation", history, draw)
-    yield Plate("validation", "Validation mAP against epoch", CAPTION, sketches)
+    drafts = a_figure_per_length("validation", history, draw)
+    yield FigureGroup("validation", "Validation mAP against epoch", CAPTION, drafts)

@@ -1,1 +1,1 @@
-"""What the two papers print, and our numbers beside it; ``python -m pipeline.report.published`` counts them."""
+"""What the two papers print, and our numbers beside it; ``python -m pipeline published`` counts them."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from pipeline.aggregation import BASELINE
-from pipeline.report.published import facts
-from pipeline.report.published.ours import ours
+from pipeline.report.published import protocol_facts
 from pipeline.report.published.records import Record, of_table
+from pipeline.report.published.study_records import ours
 from pipeline.report.source import Source
 
 
@@ -47,7 +47,7 @@ def _of(table: str, dataset: str, source: Source) -> list[Pair]:
     printed = [record for record in of_table(table, dataset) if record.batch_size == 0]
     if not printed:
         return []
-    same = facts.dataset_here(table, dataset) == source.about["dataset"]
+    same = protocol_facts.dataset_here(table, dataset) == source.about["dataset"]
     here = {record.key: record for metric in {record.metric for record in printed} for record in ours(source, metric)}
     there = {record.key: record for record in printed}
     return [

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.report.published.counterparts import Pair, pairs
 from pipeline.report.published.records import Record, retrieval
 from pipeline.report.source import read
-from pipeline.report.tables.forms import plain
+from pipeline.report.tables.formats import plain
 from pipeline.report.tables.model import Column, Table, Value
 
 Place = tuple[str, str]

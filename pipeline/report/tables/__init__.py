@@ -5,7 +5,7 @@ from pipeline.report.tables import papers
 from pipeline.report.tables.balance import balance
 from pipeline.report.tables.batch_size import batch_size
 from pipeline.report.tables.cells import cells
-from pipeline.report.tables.forms import markdown, plain, write_files
+from pipeline.report.tables.formats import markdown, plain, write_files
 from pipeline.report.tables.informativeness import informativeness
 from pipeline.report.tables.metrics import metrics
 from pipeline.report.tables.missing import missing_cells

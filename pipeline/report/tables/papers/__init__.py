@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 
-from pipeline.report.published import facts
-from pipeline.report.published.ours import ours
+from pipeline.report.published import protocol_facts
 from pipeline.report.published.records import Record, of_table
+from pipeline.report.published.study_records import ours
 from pipeline.report.source import Source
 from pipeline.report.tables.captions import epoch_caption, protocol_caption, run_caption, tuning_caption
 from pipeline.report.tables.model import Table
 from pipeline.report.tables.papers import hswd, wr
-from pipeline.report.tables.papers.beside import beside
+from pipeline.report.tables.papers.comparison import beside
 from pipeline.report.tables.papers.differences import differences
 from pipeline.report.tables.papers.layout import Grid
 from pipeline.runtime.errors import UserError
@@ -35,7 +35,7 @@ def build(source: Source) -> list[Table]:
     wanted, dataset = source.published["tables"], source.published["dataset"]
     if unknown := [name for name in wanted if name not in LAYOUTS]:
         raise UserError(_unknown(source, "table", unknown[0], list(LAYOUTS)))
-    known = list(dict.fromkeys(name for table in LAYOUTS for name in facts.datasets(table)))
+    known = list(dict.fromkeys(name for table in LAYOUTS for name in protocol_facts.datasets(table)))
     if dataset is not None and dataset not in known:
         raise UserError(_unknown(source, "dataset", dataset, known))
     if not wanted:
@@ -57,9 +57,9 @@ def _ours(name: str, source: Source) -> Table:
     level = source.about.get("significance")
     starred = any(value.star for row in grid.rows for value in row)
     star = [f"* marks an improvement with p < {level} ({source.about.get('test', 'test not named')})."] * starred
-    caption = [f"Our numbers as {facts.citation(name)} lays them out: {facts.what(name)}."]
-    return Table(name, f"{facts.citation(name)}: ours", [*caption, *grid.caption, *star, *_protocol(metric, source)],
-                 grid.columns, grid.rows)  # fmt: skip
+    caption = [f"Our numbers as {protocol_facts.citation(name)} lays them out: {protocol_facts.what(name)}."]
+    notes = [*caption, *grid.caption, *star, *_protocol(metric, source)]
+    return Table(name, f"{protocol_facts.citation(name)}: ours", notes, grid.columns, grid.rows)
 
 
 def _protocol(metric: str, source: Source) -> list[str]:
@@ -80,8 +80,8 @@ def _published(name: str, dataset: str | None) -> Table:
     grid = LAYOUTS[name](of_table(name, dataset))
     starred = any(value.star for row in grid.rows for value in row)
     star = ["* as printed: a significant improvement, p < 0.05."] * starred
-    caption = [f"The numbers that {facts.citation(name)} prints: {facts.what(name)}."]
-    return Table(f"{name}-published", f"{facts.citation(name)}: published", [*caption, *grid.caption, *star],
+    caption = [f"The numbers that {protocol_facts.citation(name)} prints: {protocol_facts.what(name)}."]
+    return Table(f"{name}-published", f"{protocol_facts.citation(name)}: published", [*caption, *grid.caption, *star],
                  grid.columns, grid.rows)  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What the papers say about their protocols, beside what the study did."""
 
-from pipeline.report.published import facts
+from pipeline.report.published import protocol_facts
 from pipeline.report.source import Source
 from pipeline.report.tables.model import Column, Table, Value
 from pipeline.report.tables.protocol import setting
@@ -10,7 +10,7 @@ def differences(source: Source) -> Table:
     """One row per published table and point of its protocol; none where the study stands for no published dataset."""
     columns = [Column(name, numeric=False) for name in ("table", "point", "paper", "ours", "verdict")]
     dataset = source.published["dataset"]
-    tables = [table for table in source.published["tables"] if dataset in facts.datasets(table)]
+    tables = [table for table in source.published["tables"] if dataset in protocol_facts.datasets(table)]
     rows = [
         [
             Value(table),
@@ -19,9 +19,9 @@ def differences(source: Source) -> Table:
             Value(fact.verdict),
         ]
         for table in tables
-        for fact in facts.compared(table, dataset, source)
+        for fact in protocol_facts.compared(table, dataset, source)
     ]
-    remarks = [remark for table in tables for remark in facts.remarks(table)]
+    remarks = [remark for table in tables for remark in protocol_facts.remarks(table)]
     caption = [
         "Points as about.json names them. What a paper does not say is not stated, and then nothing is compared.",
         *dict.fromkeys(remarks),

@@ -1,1 +1,0 @@
-"""The stages of a cell, for every method."""

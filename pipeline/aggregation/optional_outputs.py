@@ -1,0 +1,190 @@
+"""What only some studies ask for: tuning, timing, batch sizes, t-SNE, galleries."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.aggregation.comparison import BASELINE, KEYS
+from pipeline.runtime import stored
+from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
+from pipeline.runtime.outputs import read_json
+from pipeline.training.setting import spelled
+from pipeline.training.tuning import settings
+
+#: Whether a folder holds what the present params and code make.
+There = Callable[[Path], bool]
+
+
+def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
+    """Every folder among the metrics that params.yaml asks for, beside those of the grid's cells."""
+    timing = params["timing"]
+    for method, size in product(timing["methods"], timing["batch_sizes"]):
+        yield layout.timing(method, size)
+    for group, size in batch_sizes(params):
+        for seed in params["batch_size"]["seeds"]:
+            yield layout.batch_size(group, size, seed)
+    for seed in params["visualize"]["seeds"]:
+        yield layout.visualized_inputs(seed)
+    for cell in shown(params):
+        yield layout.visualized(cell)
+
+
+def batch_sizes(params: dict[str, Any]) -> list[tuple[Group, int]]:
+    """The (group, batch size) whose validation mAP is asked for."""
+    section = params["batch_size"]
+    lists = (section[key] for key in ("methods", "quantizers", "bits", "values"))
+    return [(Group(method, quantizer, bits), size) for method, quantizer, bits, size in product(*lists)]
+
+
+def shown(params: dict[str, Any]) -> list[Cell]:
+    """The cells that are asked to be looked at."""
+    return [Cell(*found) for found in product(*(params["visualize"][key] for key in (*_PLURAL, "seeds")))]
+
+
+_PLURAL = ("methods", "quantizers", "bits")
+
+
+def budget(params: dict[str, Any]) -> dict[str, Any] | None:
+    """How much was tried for each quantizer; None where nothing was tuned."""
+    if params["tune"] is None:
+        return None
+    candidates = {quantizer: params["candidates"][quantizer] for quantizer in params["grid"]["quantizers"]}
+    return {
+        "seeds": params["tune"]["seeds"],
+        "settings": len(settings(next(iter(candidates.values())))),
+        "candidates": candidates,
+    }
+
+
+def missing(params: dict[str, Any], layout: Layout, why_not: Callable[[Path], str]) -> list[dict[str, Any]]:
+    """What was asked for beside cells' metrics and isn't there, as records like those of missing cells.
+
+    Args:
+        why_not: ``provenance.Present.why_not``.
+    """
+    wanted = [*folders(params, layout)]
+    wanted += [
+        layout.informativeness(cell, part)
+        for cell in cells_of(params["grid"])
+        for part in params["informativeness"]["parts"]
+    ]
+    empty = dict.fromkeys(("method", "quantizer", "bits", "seed"), "")
+    reasons = {folder.name: why_not(folder) for folder in wanted}
+    return [{"cell": name, **empty, "reason": reason} for name, reason in reasons.items() if reason]
+
+
+def write(params: dict[str, Any], layout: Layout, target: Path, there: There) -> None:
+    """Write ``tuning.csv``, ``timing.csv``, ``batch_size.csv``, ``tsne.csv``, ``gallery.csv`` and ``gallery/*.png``.
+
+    Each only where the study asks for it and something of it is there.
+    """
+    tables = {
+        "tuning.csv": tuning_table(params, layout, there),
+        "timing.csv": timing_table(params, layout, there),
+        "batch_size.csv": batch_size_table(params, layout, there),
+        "tsne.csv": tsne_table(params, layout, there),
+        "gallery.csv": gallery_table(params, layout, target / "gallery", there),
+    }
+    for name, table in tables.items():
+        if not table.empty:
+            table.to_csv(target / name, index=False)
+
+
+def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+    """A row a setting that was tried: mean and standard deviation over tuning seeds, and whether it was chosen.
+
+    Where the loss wasn't finite with some seed, mean and deviation are empty and ``note`` says why.
+    """
+    if params["tune"] is None:
+        return pd.DataFrame()
+    rows = []
+    for group in groups_of(params["grid"]):
+        folder = layout.tuning(group)
+        if not there(folder):
+            continue
+        curve, choice = stored.table(folder / "curve.csv"), read_json(folder / "choice.json")["setting"]
+        for trial, setting in enumerate(settings(params["candidates"][group.quantizer])):
+            found = curve[curve["trial"] == trial]
+            whole = found["validation_map"].notna().all()
+            row = {**asdict(group), "trial": trial, "setting": spelled(setting), "n": len(found), **setting}
+            row["validation_map_mean"] = found["validation_map"].mean() if whole else None
+            row["validation_map_std"] = found["validation_map"].std() if whole else None
+            row["chosen"] = "yes" if setting == choice else "no"
+            row["note"] = "" if whole else found["note"].dropna().iloc[0]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+    """A row a (method, quantizer, batch size): seconds an epoch, and the overhead over the baseline's median."""
+    section, rows = params["timing"], []
+    for method, size in product(section["methods"], section["batch_sizes"]):
+        folder = layout.timing(method, size)
+        if not there(folder):
+            continue
+        found = (
+            stored.table(folder / "timing.csv")
+            .groupby("quantizer", sort=False)["seconds"]
+            .agg(["median", "std", "count"])
+        )
+        baseline = found["median"].get(BASELINE)
+        for quantizer, of in found.iterrows():
+            more = None if baseline is None or quantizer == BASELINE else 100 * (of["median"] / baseline - 1)
+            rows.append(
+                {
+                    **asdict(Group(method, str(quantizer), section["bits"])),
+                    "batch_size": size,
+                    "epochs": int(of["count"]),
+                    "seconds_median": of["median"],
+                    "seconds_std": of["std"],
+                    "overhead_percent": more,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def batch_size_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+    """A row a (method, quantizer, bits, batch size): validation mAP over seeds."""
+    rows = []
+    for group, size in batch_sizes(params):
+        found = [layout.batch_size(group, size, seed) for seed in params["batch_size"]["seeds"]]
+        records = [read_json(folder / "batch_size.json") for folder in found if there(folder)]
+        if records:
+            values = pd.Series([record["validation_map"] for record in records], dtype=float)
+            of = {"n": values.count(), "validation_map_mean": values.mean(), "validation_map_std": values.std()}
+            note = "; ".join(dict.fromkeys(record["note"] for record in records if record["note"]))
+            rows.append({**asdict(group), "batch_size": size, **of, "validation_map_note": note})
+    return pd.DataFrame(rows)
+
+
+def tsne_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+    """A row a point: the maps of images and features of each seed, then of the shown cells' codes."""
+    keys = [
+        ({**dict.fromkeys(KEYS), "seed": seed}, layout.visualized_inputs(seed)) for seed in params["visualize"]["seeds"]
+    ]
+    keys += [(asdict(cell), layout.visualized(cell)) for cell in shown(params)]
+    return _gathered([(key, folder / "tsne.csv") for key, folder in keys if there(folder)])
+
+
+def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path, there: There) -> pd.DataFrame:
+    """A row a neighbour of the shown cells' queries; copies their tiles to ``<cell>.png`` in ``pictures``."""
+    cells = [cell for cell in shown(params) if there(layout.visualized(cell))]
+    for cell in cells:
+        pictures.mkdir(exist_ok=True)
+        shutil.copyfile(layout.visualized(cell) / "gallery.png", pictures / f"{cell.name}.png")
+    return _gathered([(asdict(cell), layout.visualized(cell) / "gallery.csv") for cell in cells])
+
+
+def _gathered(files: list[tuple[dict[str, Any], Path]]) -> pd.DataFrame:
+    """The rows of all files, each with its file's key in front."""
+    frames = []
+    for key, file in files:
+        rows = stored.table(file)
+        own = pd.DataFrame([key] * len(rows), index=rows.index)
+        frames.append(pd.concat([own.astype({"bits": "Int64"}), rows], axis=1))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

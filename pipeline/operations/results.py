@@ -1,0 +1,23 @@
+"""The results table in a terminal, and where to look further."""
+
+from pipeline.aggregation.study import outdated
+from pipeline.runtime.entry import Params
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Layout
+
+
+def table(params: Params) -> str:
+    """The study's results table, and where to look further.
+
+    Raises:
+        UserError: there is no table yet.
+    """
+    layout = Layout(params["study"])
+    report = layout.report
+    try:
+        results = (report / "results.txt").read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not there yet; run `dvc repro`") from None
+    if reason := outdated(params, layout):
+        results += f"\nThis table is not up to date: {reason}; run `dvc repro`\n"
+    return f"\n{results}\nReport:  {report / 'index.html'}\nMLflow:  `make ui` opens `mlflow ui` on these runs"

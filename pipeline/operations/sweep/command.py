@@ -1,0 +1,76 @@
+"""A sweep from its command line to its summary."""
+
+import gc
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.operations.sweep import sweep
+from pipeline.operations.sweep.cluster import Cluster
+from pipeline.operations.sweep.dvc import workspace
+from pipeline.operations.sweep.progress import Progress
+from pipeline.params import read as read_params
+from pipeline.runtime.entry import complain, not_allowed, said
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.machine import have_a_home
+
+
+def run(
+    targets: list[str], *, dry_run: bool, workers: int | None, gpu_share: float | None, no_shared_folder: bool
+) -> int:
+    """Run what is out of date, in parallel, and print a summary.
+
+    Args:
+        targets: as for ``dvc repro``; all of dvc.yaml where there are none.
+        dry_run: print what would run, and why, and run nothing.
+        workers, gpu_share: in place of those of params.yaml.
+        no_shared_folder: exchange files by the DVC remote, whatever is shared.
+
+    Returns:
+        the exit code.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    have_a_home()
+    try:
+        params = read_params()
+        _check(workers, gpu_share)
+        with workspace.opened(targets) as opened:
+            if dry_run:
+                return said(sweep.preview(opened))
+            section = params["sweep"]
+            cluster = partial(Cluster, workers=workers or section["workers"], share=gpu_share or section["gpu_share"])
+            summary = _run(opened, params, cluster, no_shared_folder)
+    except UserError as error:
+        complain(error)
+        return 1
+    except PermissionError as error:
+        complain(not_allowed(error))
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was done is kept, `make sweep` or `dvc repro` goes on from there", file=sys.stderr)
+        return 130
+    said(str(summary))
+    return 1 if summary.failures else 0
+
+
+def _run(
+    opened: workspace.Workspace, params: dict[str, Any], cluster: Callable[..., Cluster], no_shared_folder: bool
+) -> sweep.Summary:
+    place = sweep.place_of(opened, no_shared_folder=no_shared_folder)
+    try:
+        gc.freeze()  # DVC's graph stays; going through it again and again takes a tenth of the driver's time
+        progress = Progress([opened.call(stage) for stage in opened.stages])
+        with sweep.Sweep(opened, cluster(place, params), progress) as begun:
+            return begun.run()
+    finally:
+        Path(place.token).unlink(missing_ok=True)
+
+
+def _check(workers: int | None, gpu_share: float | None) -> None:
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers must be at least 1, found {workers}")
+    if gpu_share is not None and not 0 < gpu_share <= 1:
+        raise UserError(f"--gpu-share must be above 0 and at most 1, found {gpu_share}")

@@ -1,0 +1,125 @@
+"""What a sweep says while it runs: cells done, running and failed, by method, rate and time left."""
+
+import statistics
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from pipeline.operations.sweep.call import Call
+
+#: Seconds between two looks, on a terminal and elsewhere.
+TERMINAL, ELSEWHERE = 1.0, 15.0
+
+
+@dataclass
+class Progress:
+    """Counts of a sweep.
+
+    A cell is done when all of its stages are; stages that belong to no cell (splits, tuning, tables) count as
+    stages alone. Time left takes every stage that is left for as long as those of its kind took on average.
+
+    Args:
+        calls: all stages of the sweep.
+        stream: where it is shown.
+    """
+
+    calls: list[Call]
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    _live: Any = None
+    _begun: float = field(default_factory=time.monotonic)
+    _said: float = 0.0
+    _ended: dict[str, str] = field(default_factory=dict)
+    _running: dict[str, Call] = field(default_factory=dict)
+    _seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def started(self, call: Call) -> None:
+        self._running[call.address] = call
+
+    def ended(self, call: Call, how: str, seconds: float | None = None) -> None:
+        """A stage is done: ``current``, ``restored``, ``run``, ``failed`` or ``skipped``."""
+        self._running.pop(call.address, None)
+        self._ended[call.address] = how
+        if seconds is not None:
+            self._seconds[call.kind].append(seconds)
+
+    def count(self, how: str) -> int:
+        return sum(1 for value in self._ended.values() if value == how)
+
+    def show(self, slots: int, *, now: bool = False) -> None:
+        """Say where the sweep is: on a terminal by a block that renews itself, elsewhere a line now and then."""
+        terminal = self.stream.isatty()
+        if not now and time.monotonic() - self._said < (TERMINAL if terminal else ELSEWHERE):
+            return
+        self._said = time.monotonic()
+        lines = self.lines(slots)
+        if terminal:
+            self._block().update("\n".join(lines), refresh=True)
+        else:
+            print(lines[-1], file=self.stream, flush=True)
+
+    def _block(self) -> Any:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(file=self.stream, highlight=False, markup=False), auto_refresh=False)
+            self._live.start()
+        return self._live
+
+    def close(self) -> None:
+        """Leave the last block as it is."""
+        if self._live is not None:
+            self._live.stop()
+
+    def lines(self, slots: int) -> list[str]:
+        """A line a method, then one for all."""
+        cells = self.cells()
+        width = max(map(len, cells), default=0)
+        running = Counter(call.options.get("method") for call in self._running.values())
+        found = [
+            f"  {method:<{width}}  {done}/{of} cells"
+            + (f", {running[method]} stages with Ray" if running[method] else "")
+            + (f", {failed} failed" if failed else "")
+            for method, (done, of, failed) in cells.items()
+        ]
+        done, of, failed = (sum(values[place] for values in cells.values()) for place in range(3))
+        minutes = (time.monotonic() - self._begun) / 60
+        return [
+            *found,
+            f"{done}/{of} cells, {len(self._ended)}/{len(self.calls)} stages, {len(self._running)} with Ray"
+            + (f", {failed} cells failed" if failed else "")
+            + f"; {done / minutes:.1f} cells/min, {clock(self.left(slots))} left",
+        ]
+
+    def cells(self) -> dict[str, tuple[int, int, int]]:
+        """method -> its cells that are done, all of them, those that failed or wait for a stage that failed."""
+        states: dict[tuple[str, ...], list[str | None]] = defaultdict(list)
+        for call in self.calls:
+            if call.cell:
+                states[call.cell].append(self._ended.get(call.address))
+        counted: dict[str, tuple[int, int, int]] = {}
+        for (method, *_), ends in states.items():
+            done, of, failed = counted.get(method, (0, 0, 0))
+            bad = "failed" in ends or "skipped" in ends
+            counted[method] = (done + (None not in ends and not bad), of + 1, failed + bad)
+        return counted
+
+    def left(self, slots: int) -> float | None:
+        """Seconds that what is left will take; None before anything is known."""
+        known = {kind: statistics.fmean(values) for kind, values in self._seconds.items()}
+        if not known:
+            return None
+        usual = statistics.fmean(known.values())
+        rest = [known.get(call.kind, usual) for call in self.calls if call.address not in self._ended]
+        return sum(rest) / max(1, slots)
+
+
+def clock(seconds: float | None) -> str:
+    """``1:02:03``, ``4:05``; ``?`` for None."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

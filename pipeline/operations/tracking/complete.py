@@ -1,0 +1,192 @@
+"""Make the tracking store say what the result files say, however those files came about.
+
+A result restored from DVC's cache, or pulled, ran no code and so logged nothing; test metrics come from a
+stage that doesn't wait for MLflow. This brings both in, for all cells of the study; doing it twice changes nothing.
+"""
+
+import gc
+import multiprocessing
+import os
+import sys
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.operations.tracking import content, locations
+from pipeline.operations.tracking.content import Entry
+from pipeline.operations.tracking.patience import beat, bounded
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.provenance import Present
+
+#: Runs written at a time to a server.
+AT_ONCE = 8
+#: Runs for which further processes are worth their start: an SQLite file is written by MLflow itself, and that is
+#: bound by the processor.
+MANY = 100
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """How many cells of the study are in MLflow now, and how many have results of other params or code."""
+
+    cells: int
+    outdated: int
+
+
+def complete_or_say_how(params: dict[str, Any]) -> None:
+    """``complete``, but a store that can't be reached is a warning: the results are on disk."""
+    try:
+        complete(params)
+    except Exception as error:  # whatever a server or a driver raises
+        print(
+            f"warning: MLflow could not be completed ({reason(error)}); the results are kept all the same, and "
+            "`make track` logs them later",
+            file=sys.stderr,
+        )
+
+
+#: What MLflow's HTTP client says, at length, and what it means.
+MEANINGS = {
+    "too many 429": "turns requests away (429, too many)",
+    "error code 429": "turns requests away (429, too many)",
+    "imed out": "doesn't answer in time",
+    "onnection refused": "doesn't answer (nothing is there)",
+    "Failed to establish": "can't be reached",
+    "NameResolution": "has a name that nobody knows",
+    "Max retries": "can't be reached",
+    "Connection aborted": "breaks connections off",
+}
+
+
+def reason(error: Exception) -> str:
+    """What a server or a driver says, in a short sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, UserError):
+        return lines[0]
+    for words, meaning in MEANINGS.items():
+        if words in str(error) and not locations.uri().startswith(locations.SQLITE):
+            return f"{locations.shown()} {meaning}"
+    return locations.shown(lines[0])[:200]
+
+
+def complete(params: dict[str, Any]) -> Tracked:
+    """Bring every cell that has results, and the study itself, into the tracking store.
+
+    A cell whose results are of other params or code than the present ones is left as it is: its run says which.
+    """
+    # Waiting for another process of this checkout is no waiting for the server.
+    with locations.exclusive("tracking"):
+        return bounded(lambda: _complete(params))
+
+
+def _complete(params: dict[str, Any]) -> Tracked:
+    layout = Layout(params["study"])
+    cells = [cell for cell in cells_of(params["grid"]) if _evaluated(cell, layout)]
+    now = Present(params, layout.folder)
+    outdated = [cell for cell in cells if now.why_not(layout.metrics(cell))]
+    entries = [content.cell_entry(params, cell, layout) for cell in cells if cell not in outdated]
+    if not outdated and not now.why_not(layout.report):
+        entries.append(content.study_entry(params, layout))
+    _bring_in(params["study"], entries, {cell.name for cell in cells_of(params["grid"])})
+    return Tracked(len(cells) - len(outdated), len(outdated))
+
+
+def _evaluated(cell: Cell, layout: Layout) -> bool:
+    return (layout.metrics(cell) / "metrics.json").exists() and (layout.split(cell.seed) / "split.json").exists()
+
+
+def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
+    with ExitStack() as stack:
+        # All runs are missing where there is no store yet: what writes them starts while this process makes its tables.
+        early = stack.enter_context(_pool(len(entries))) if locations.empty() else None
+        # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
+        from pipeline.operations.tracking.store import opened
+
+        beat()
+        store = opened(study, locations.uri())
+        runs = store.runs()
+        missing, changed = _to_write(runs, entries)
+        _write(study, missing, changed, early or stack.enter_context(_pool(len(missing) + len(changed))))
+    runs = store.runs() if missing else runs
+    store.settle(runs, {entry.cell: entry.identity for entry in entries})
+    store.retire(runs, cells)
+
+
+def _to_write(runs: list[Any], entries: list[Entry]) -> tuple[list[Entry], list[tuple[str, Entry]]]:
+    """Entries that have no run yet, and those whose files are others than their run's, with its id."""
+    claimed = {run.data.tags["result_id"]: run for run in runs if "result_id" in run.data.tags}
+    missing = [entry for entry in entries if entry.identity not in claimed]
+    changed = [
+        (claimed[entry.identity].info.run_id, entry)
+        for entry in entries
+        if entry.identity in claimed and claimed[entry.identity].data.tags.get("files") != entry.files
+    ]
+    return missing, changed
+
+
+def _write(study: str, missing: list[Entry], changed: list[tuple[str, Entry]], pool: Executor) -> None:
+    from pipeline.operations.tracking.store import provenance
+
+    tags = provenance() if missing else {}
+    writing = [pool.submit(_new, study, entry, tags) for entry in missing]
+    writing += [pool.submit(_update, study, run_id, entry) for run_id, entry in changed]
+    try:
+        for written in writing:
+            written.result()
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
+def _pool(runs: int) -> Executor:
+    """What writes so many runs at a time."""
+    if not locations.uri().startswith(locations.SQLITE):
+        return ThreadPoolExecutor(AT_ONCE)
+    if runs < MANY:
+        return ThreadPoolExecutor(1)
+    workers = min(4, os.cpu_count() or 1)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_many_objects)
+    for _ in range(workers):  # a process starts when there is something to do
+        pool.submit(_import)
+    return pool
+
+
+def _import() -> None:
+    from pipeline.operations.tracking import store  # noqa: F401
+
+
+def _many_objects() -> None:
+    """Collect garbage seldom: most of what MLflow makes for a run is gone at once."""
+    gc.set_threshold(100_000, 50, 50)
+
+
+def _new(study: str, entry: Entry, tags: dict[str, str]) -> None:
+    """A run for a result that was restored or pulled, or whose training MLflow didn't see."""
+    from pipeline.operations.tracking.store import opened
+
+    store = opened(study, locations.uri())
+    restored = {"restored": "yes"} if entry.history else {}
+    run_id = store.start(entry.name, {**entry.tags, **tags, **restored}, entry.begun)
+    if entry.data:
+        store.made_from(run_id, entry.data)
+    _files(store, run_id, entry)
+    history = content.history_metrics(entry.history) if entry.history else []
+    claim = {**store.claim(entry.identity), "files": entry.files}
+    store.log(run_id, [*history, *entry.metrics], entry.params, claim)
+    store.finish(run_id, ended=entry.ended)
+
+
+def _update(study: str, run_id: str, entry: Entry) -> None:
+    """What came after the training that a run saw, or was measured anew."""
+    from pipeline.operations.tracking.store import opened
+
+    store = opened(study, locations.uri())
+    _files(store, run_id, entry)
+    store.log(run_id, entry.metrics, tags={"files": entry.files})
+
+
+def _files(store: Any, run_id: str, entry: Entry) -> None:
+    for folder, name in entry.artifacts:
+        store.artifacts(run_id, folder, name)

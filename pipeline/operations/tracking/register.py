@@ -1,0 +1,159 @@
+"""The best cell of a (method, quantizer, bits) as a registered model."""
+
+import sys
+import warnings
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pipeline
+from pipeline.operations.tracking.complete import complete, reason
+from pipeline.operations.tracking.content import result_id, used_params
+from pipeline.runtime import provenance
+from pipeline.runtime.entry import Params
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.outputs import read_json, write_json
+from pipeline.runtime.registry import nearest
+
+#: Modules that loading the model may import; those that it did import are what the model requires.
+MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
+
+
+def best(params: Params, group: str) -> Cell:
+    """The cell of a group, such as ``dsdh-wr-16``, with the highest validation mAP; of equals the first seed's.
+
+    The queries have no say, whatever ``training.selection`` is: a number measured on them would flatter the model.
+
+    Raises:
+        UserError: the grid has no such cell, or one of them has no results.
+    """
+    layout = Layout(params["study"])
+    all_cells = cells_of(params["grid"])
+    cells = [cell for cell in all_cells if cell.group.name == group]
+    if not cells:
+        known = list(dict.fromkeys(cell.group.name for cell in all_cells))
+        found = repr(group) if group else "nothing"
+        raise UserError(
+            f"register: expected CELL=<method>-<quantizer>-<bits> of params.yaml's grid, which has {', '.join(known)}; "
+            f"found {found}{nearest(group, known)}"
+        )
+    for cell in cells:
+        for folder in (layout.train(cell), layout.metrics(cell)):
+            if not folder.exists():
+                raise UserError(f"register: {folder} is missing; run `dvc repro`, or `dvc pull` where it was pushed")
+    return max(cells, key=lambda cell: read_json(layout.train(cell) / "training.json")["validation_map"])
+
+
+def register(params: Params, group: str) -> str:
+    """Log the best cell's network to its run, and register it as ``<study>-<method>-<quantizer>-<bits>``."""
+    cell = best(params, group)
+    try:
+        complete(params)
+        return _register(params, cell)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a server or a driver raises
+        raise UserError(
+            f"register: {reason(error)}; start the MLflow server or check MLFLOW_TRACKING_URI, then run this again"
+        ) from None
+
+
+def _register(params: Params, cell: Cell) -> str:
+    from pipeline.operations.tracking import locations
+    from pipeline.operations.tracking.store import opened
+
+    layout, store = Layout(params["study"]), opened(params["study"], locations.uri())
+    record = provenance.read(layout.metrics(cell))
+    used = used_params(params, cell, layout, record) if record else {}
+    identity = result_id(used, cell, layout, layout.train(cell))
+    runs = store.runs(f"tags.cell = '{cell.name}' and tags.result_id = '{identity}'")
+    if not runs:
+        raise UserError(f"register: {cell.name} has results of other params or code; run `dvc repro`")
+    name = f"{params['study']}-{cell.group.name}"
+    known = [found for found in store.client.search_model_versions(f"name = '{name}'")
+             if found.tags.get("result_id") == identity]  # fmt: skip
+    number = known[0].version if known else _log(params, cell, store, runs[0].info, name, identity)
+    again = " already" if known else ""
+    said = f"{name} version {number} is{again} the network of {cell.name}. To use it, in any folder:"
+    return f"{said}\n{how(params, name, number)}"
+
+
+def how(params: Params, name: str, number: str) -> str:
+    """What to type for codes of images, wherever one is."""
+    from pipeline.operations.tracking import locations
+
+    size = params["dataset"]["image_size"]
+    return (
+        f"    import mlflow\n"
+        f'    mlflow.set_tracking_uri("{locations.shown()}")\n'
+        f'    model = mlflow.pyfunc.load_model("models:/{name}/{number}")\n'
+        f"    codes = model.predict(images)  # uint8 (n, {size}, {size}, 3)"
+    )
+
+
+def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: str) -> str:
+    import mlflow
+
+    about, images, codes = _example(params, cell)
+    mlflow.set_tracking_uri(store.uri)
+    warnings.filterwarnings("ignore", message=".*type hints")  # the model has a signature
+    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run.run_id):
+        # As a file: MLflow would take a model's config for params of the run.
+        write_json(Path(folder) / "about.json", about)
+        weights = Layout(params["study"]).train(cell) / "weights.safetensors"
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).parent / "model.py"),
+            code_paths=[str(Path(pipeline.__file__).parent)],
+            artifacts={"weights": str(weights), "about": f"{folder}/about.json"},
+            signature=_signature(images, codes),
+            input_example=images,
+            pip_requirements=_requirements(),
+        )
+    store.finish(run.run_id, ended=run.end_time)  # of its training, not of this
+    made = mlflow.register_model(logged.model_uri, name, tags={"result_id": identity, "cell": cell.name})
+    return str(made.version)
+
+
+def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
+    """What the model is made from, two images of the database, and their codes; loads what the model will import."""
+    import numpy as np
+
+    from pipeline.codes import pack, sign
+    from pipeline.encoding import device as devices
+    from pipeline.encoding.encode import outputs
+    from pipeline.encoding.network import load
+    from pipeline.preparation import arrays, splits
+
+    layout = Layout(params["study"])
+    precision = read_json(layout.train(cell) / "training.json")["precision"]
+    about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": precision}
+    about["image_size"] = params["dataset"]["image_size"]
+    compute = devices.choose({**params["compute"], "precision": precision})
+    network = load(about["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
+    images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
+    return about, images, pack(sign(outputs(network, images, np.arange(2), compute.device).numpy()))
+
+
+def _signature(images: Any, codes: Any) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    return ModelSignature(
+        Schema([TensorSpec(images.dtype, (-1, *images.shape[1:]))]),
+        Schema([TensorSpec(codes.dtype, (-1, *codes.shape[1:]))]),
+    )
+
+
+def _requirements() -> list[str]:
+    """What the model imports, at the versions that are here (without a local part such as ``+cpu``)."""
+    distributions = packages_distributions()
+    # Several distributions may fill one module (mlflow, mlflow-skinny): the one of its own name is meant.
+    names = [
+        module if module in distributions[module] else distributions[module][0]
+        for module in MODULES
+        if module in sys.modules
+    ]
+    return [f"{name}=={version(name).split('+')[0]}" for name in names]

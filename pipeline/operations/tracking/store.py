@@ -1,0 +1,247 @@
+"""The tracking store: finding, writing and settling runs."""
+
+import getpass
+import json
+import logging
+import os
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Short waits: a server that is away is reported, and the files can be logged at any later time.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+# What MLflow reports home about its use costs a tenth of the time, and is nobody's business.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Nor does a line a run, or a progress bar a folder, say anything here.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from pipeline.operations.tracking import locations, moved
+from pipeline.operations.tracking.patience import Watched
+
+# Its news of making tables would stand between a stage's lines.
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+#: MLflow's limits for one log_batch call: values in all, and params among them.
+BATCH = 1000
+PARAMS_BATCH = 100
+
+#: MLflow looks for a run's dataset and then adds it: of several writers at once all but one are refused.
+ATTEMPTS = 4
+
+Metrics = Iterable[tuple[str, float, int]]
+
+
+class Store:
+    """One study's experiment.
+
+    A run is *claimed* when it is complete: from then on it carries its ``result_id``. Of all claimed runs of one
+    result one is kept; it is ``status: current`` if it is what the workspace's files hold, ``experiment`` if it came
+    from a copy of the workspace (`dvc exp run --temp`). Runs of other results of the same cell are ``superseded``.
+    """
+
+    def __init__(self, study: str) -> None:
+        self.uri = locations.uri()
+        self.client = Watched(MlflowClient(tracking_uri=_patient(self.uri)))
+        self.status = "experiment" if locations.in_a_copy() else "current"
+        # MLflow makes an SQLite file's tables at the first call; two processes doing so get in each other's way.
+        with locations.exclusive("opening"):
+            self.experiment = self._experiment(study)
+            if wanted := locations.artifacts(study):
+                moved.follow(self.client.get_experiment(self.experiment).artifact_location, wanted)
+
+    def _experiment(self, study: str) -> str:
+        found = self.client.get_experiment_by_name(study)
+        if found is not None and found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self.client.create_experiment(study, locations.artifacts(study)))
+        except MlflowException:
+            # A process on another machine was first.
+            found = self.client.get_experiment_by_name(study)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def runs(self, condition: str = "") -> list[Run]:
+        """All runs, not deleted, for which an MLflow filter holds."""
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment], condition, ViewType.ACTIVE_ONLY, 1000, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def start(self, name: str, tags: dict[str, str], begun: int | None = None) -> str:
+        """Begin a run and return its id.
+
+        Args:
+            begun: when its training began, in milliseconds since 1970, where that is known; now otherwise.
+        """
+        run = self.client.create_run(self.experiment, start_time=begun, run_name=name, tags=tags)
+        return str(run.info.run_id)
+
+    def made_from(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """Name the dataset of a run; ``data`` has ``name``, ``digest``, ``source`` and ``profile``."""
+        dataset = Dataset(
+            name=data["name"], digest=data["digest"], source_type="local", source=json.dumps({"uri": data["source"]}),
+            profile=json.dumps(data["profile"]),
+        )  # fmt: skip
+        context = InputTag("mlflow.data.context", "training")
+        for attempt in range(ATTEMPTS):
+            try:
+                self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
+                return
+            except MlflowException:
+                # Another run's writer was first to put the dataset down; it is found there now.
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def log(
+        self,
+        run_id: str,
+        metrics: Metrics,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log (name, value, step) triples, params, and then tags, in as few calls as the API allows."""
+        now = int(time.time() * 1000)
+        # The last step first: MLflow compares every value with the latest so far, and replacing that one costs.
+        latest_first = sorted(metrics, key=lambda metric: -metric[2])
+        values = [Metric(name, value, now, step) for name, value, step in latest_first]
+        named = [Param(key, str(value)) for key, value in (params or {}).items()]
+        words = [RunTag(key, value) for key, value in (tags or {}).items()]
+        while values or named or words:
+            some, named = named[:PARAMS_BATCH], named[PARAMS_BATCH:]
+            room = BATCH - len(some) - len(words)
+            last = not named and len(values) <= room
+            self.client.log_batch(run_id, metrics=values[:room], params=some, tags=words if last else [])
+            values, words = values[room:], [] if last else words
+
+    def artifacts(self, run_id: str, folder: Path, name: str | None = None) -> None:
+        self.client.log_artifacts(run_id, str(folder), name)
+
+    def finish(self, run_id: str, status: str = "FINISHED", ended: int | None = None) -> None:
+        self.client.set_terminated(run_id, status, ended)
+
+    def claim(self, identity: str) -> dict[str, str]:
+        """Tags that say of which result a run is; they are logged when all else is."""
+        return {"result_id": identity, "status": self.status}
+
+    def settle(self, runs: list[Run], results: Mapping[str, str]) -> None:
+        """Leave one run a cell that is current, whoever else logs the same cells at the same time.
+
+        No store has a lock or a unique key for this. But all processes look after they claimed, and all keep the same
+        one of several runs of a result: the oldest, then that with the least id. The last to look sees all of
+        them, so one is left; and as only claimed runs count, the one that is left is complete.
+
+        Args:
+            runs: all runs of these cells, looked for after the last was claimed.
+            results: the result that the files of each cell hold now.
+        """
+        of_cell = defaultdict(list)
+        for run in runs:
+            of_cell[run.data.tags.get("cell")].append(run)
+        for cell, identity in results.items():
+            self._settle(of_cell[cell], identity)
+
+    def retire(self, runs: list[Run], cells: set[str]) -> None:
+        """Runs of this workspace's cells that its grid no longer names aren't current any more."""
+        for run in runs if self.status == "current" else []:
+            tags = run.data.tags
+            gone = tags.get("kind") == "cell" and tags.get("cell") not in cells
+            if gone and tags.get("status") == "current" and tags.get("workspace") == locations.workspace():
+                self._unless_deleted(run.info.run_id, self.log, [], None, {"status": "superseded"})
+
+    def _settle(self, runs: list[Run], identity: str) -> None:
+        same = [run for run in runs if run.data.tags.get("result_id") == identity]
+        kept = min(same, key=_rank).info.run_id if same else None
+        for run in runs:
+            tags, run_id = run.data.tags, run.info.run_id
+            if run_id == kept:
+                # A copy of the workspace says nothing about runs that were here before.
+                if self.status == "current" and tags.get("status") != "current":
+                    self._unless_deleted(run_id, self.log, [], None, {"status": "current"})
+                if run.info.status != "FINISHED":  # who wrote it died in between
+                    self._unless_deleted(run_id, self.finish)
+            elif run in same or _abandoned(tags):
+                self._unless_deleted(run_id, self.client.delete_run)
+            elif tags.get("status") == "current" and self.status == "current":
+                self._unless_deleted(run_id, self.log, [], None, {"status": "superseded"})
+
+    def _unless_deleted(self, run_id: str, change: Callable[..., None], *arguments: Any) -> None:
+        """Change a run that another process may have settled in the meantime."""
+        try:
+            change(run_id, *arguments)
+        except MlflowException:
+            if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
+                raise
+
+
+def _patient(uri: str) -> str:
+    """An SQLite file that another process writes is waited for longer than sqlite3's 5 seconds."""
+    return f"{uri}?timeout=60" if uri.startswith(locations.SQLITE) and "?" not in uri else uri
+
+
+@cache
+def opened(study: str, uri: str) -> Store:
+    """A study's store at this address (``locations.uri``), one a process."""
+    assert uri == locations.uri()
+    return Store(study)
+
+
+def _rank(run: Run) -> tuple[int, str]:
+    return run.info.start_time, run.info.run_id
+
+
+def _abandoned(tags: Mapping[str, str]) -> bool:
+    """Whether a process of this checkout was writing this run when it died."""
+    if "result_id" in tags or tags.get("workspace") != locations.workspace():
+        return False
+    try:
+        os.kill(int(tags["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except (KeyError, ValueError):  # no process named: of an earlier version
+        return True
+    except PermissionError:  # another user's, alive
+        return False
+    return False
+
+
+def provenance() -> dict[str, str]:
+    """Tags that say which code, and which process of which checkout, makes a run."""
+    git = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no", "--", "pipeline", "stages", "params.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    tags = {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
+    name = locations.experiment()
+    return {
+        **tags,
+        **({"experiment": name} if name else {}),
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "dvc.yaml",
+        "mlflow.source.type": "PROJECT",
+        "git_changed": "yes" if changed else "no",
+        "workspace": locations.workspace(),
+        "process": str(os.getpid()),
+    }

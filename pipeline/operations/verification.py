@@ -1,0 +1,167 @@
+"""Do the tables' numbers follow from the files that are there?
+
+From the end to the beginning: the report's tables from the aggregate stage's, those from the cells' metrics, and the
+metrics of retrieval and balance from the stored codes, whose images and labels are compared with the dataset and
+with a split that is drawn anew. Taken as they are: what training left (weights, codes, validation mAP, histories,
+tuning curves), MINE, times, t-SNE maps and galleries.
+"""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from pipeline import protocols, report
+from pipeline.aggregation.study import present, write
+from pipeline.codes import pack_labels
+from pipeline.evaluation.cell import evaluate_cell
+from pipeline.preparation import arrays, splits
+from pipeline.runtime import provenance, stored
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Layout
+
+#: Other versions of NumPy or pandas may add numbers in another order; more than that is a difference.
+TOLERANCE = 1e-9
+
+
+def verify(params: dict[str, Any], root: Path = Path()) -> str:
+    """Check every cell, the tables and the report of a study.
+
+    Returns:
+        what was found to agree, in one line.
+
+    Raises:
+        UserError: a line for each thing that doesn't follow from the files, or isn't there.
+    """
+    layout = Layout(params["study"], root)
+    there, missing = present(params, layout)
+    problems = [f"{record['cell']}: no metrics ({record['reason']})" for record in missing]
+    if not layout.data.exists():
+        raise UserError(f"{layout.data} is missing; run `dvc pull` or `dvc repro`")
+    data = arrays.load(layout.data)
+    problems += _told("data", _unless_intact(data.check))
+    with TemporaryDirectory() as folder:
+        for cell in there:
+            problems += _told(cell.name, _cell(params, cell, data, layout, Path(folder)))
+        problems += _told("tables", _tables(params, layout, Path(folder))) if there else []
+    if problems:
+        raise UserError("\n".join(problems))
+    return f"{params['study']}: {len(there)} cells re-evaluated from their codes; tables and report follow from them"
+
+
+def _told(what: str, problems: Iterator[str]) -> list[str]:
+    """A line for each problem, and for a file that is too broken to look at."""
+    lines = []
+    try:
+        for problem in problems:
+            lines.append(f"{what}: {problem}")
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        lines.append(
+            f"{what}: a file is missing or broken ({type(error).__name__}: {first}); run `dvc pull` or `dvc repro`"
+        )
+    return lines
+
+
+def _unless_intact(check: Callable[..., None], *arguments: Any) -> Iterator[str]:
+    try:
+        check(*arguments)
+    except UserError as error:
+        yield str(error)
+
+
+def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
+    """What doesn't agree between a cell's split, codes and metrics."""
+    codes, trained = layout.codes(cell), layout.train(cell)
+    for folder in (layout.split(cell.seed), codes, trained):
+        if not folder.exists():
+            yield f"{folder} is missing; run `dvc pull` or `dvc repro`"
+            return
+    split = splits.load(layout.split(cell.seed))
+    if protocols.draw(params["split"], data.labels, cell.seed).digest() != split.digest():
+        yield f"the split of seed {cell.seed} isn't the one that the protocol draws"
+    for folder in (layout.tuning(cell.group), trained, codes, layout.metrics(cell)):
+        record = provenance.read(folder)
+        for name in record.files if record else ():
+            yield from _unless_intact(stored.as_recorded, folder / name)
+    for part in ("query", "database"):
+        indices = stored.array(codes / f"{part}_indices.npy", "int64", 1)
+        if not np.array_equal(indices, getattr(split, part)):
+            yield f"its {part} codes aren't of the {part} images of the split"
+        elif not np.array_equal(
+            stored.array(codes / f"{part}_labels.npy", "uint8", 2), pack_labels(data.labels[indices])
+        ):
+            yield f"the labels beside its {part} codes aren't the dataset's"
+    target = aside / cell.name
+    target.mkdir()
+    evaluate_cell(params["evaluation"], cell, trained, codes, target)
+    yield from _differing(layout.metrics(cell), target)
+
+
+def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str]:
+    """What of tables and report isn't what would be made of the files now."""
+    tables, page = aside / "tables", aside / "report"
+    tables.mkdir()
+    write(params, layout, tables)
+    yield from _differing(layout.tables, tables)
+    page.mkdir()
+    shown = layout.report / "index.html"
+    made = re.search(r'data-commit="([^"]*)"', shown.read_text(encoding="utf-8")) if shown.exists() else None
+    report.write(layout.tables, page, made[1] if made else "")
+    yield from (f"in the report, {what}" for what in _differing(layout.report, page))
+
+
+def _differing(found: Path, expected: Path) -> Iterator[str]:
+    """Files that differ in more than rounding; pictures, whose bytes depend on a library's version, by name alone."""
+    for file in sorted(path for path in expected.rglob("*") if path.is_file()):
+        name = file.relative_to(expected)
+        other = found / name
+        if not other.exists():
+            yield f"{name} is missing"
+        elif file.suffix not in (".png", ".svg"):
+            where = _difference(_values(other), _values(file))
+            if where:
+                yield f"{name}: {where}"
+
+
+def _values(file: Path) -> list[tuple[str, str]]:
+    """A text file as (place, value): the fields of a CSV, the leaves of JSON, the lines of anything else."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".csv":
+        return [(f"row {at}, {name}", str(value)) for at, row in enumerate(csv.DictReader(text.splitlines()), 1)
+                for name, value in row.items()]  # fmt: skip
+    if file.suffix == ".json":
+        return list(_leaves(json.loads(text)))
+    text = re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+    return [(f"line {at}", line) for at, line in enumerate(text.splitlines(), 1)]
+
+
+def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(content, dict | list):
+        for key, inner in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _leaves(inner, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, str(content)
+
+
+def _difference(found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
+    """The first difference in words; empty where there is none."""
+    for (place, value), (other_place, other) in zip(found, expected, strict=False):
+        if place != other_place or not _same(value, other):
+            return f"{place} is {value[:80]!r}, but {other[:80]!r} follows from the files"
+    return "" if len(found) == len(expected) else f"{len(found)} values, but {len(expected)} follow from the files"
+
+
+def _same(value: str, other: str) -> bool:
+    if value == other:
+        return True
+    try:
+        return math.isclose(float(value), float(other), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    except ValueError:
+        return False

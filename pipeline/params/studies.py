@@ -1,0 +1,208 @@
+"""Studies: params.yaml from ``studies/defaults.yaml`` and what one file of ``studies/`` says differently."""
+
+import io
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from pipeline.params.check import check
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.provenance import differences
+from pipeline.runtime.registry import nearest
+from pipeline.runtime.yaml12 import NotYaml, parse
+
+PARAMS = Path("params.yaml")
+FOLDER = Path("studies")
+DEFAULTS = "defaults.yaml"
+#: Their keys depend on the dataset, and on the protocol: a study gives them whole.
+GIVEN_WHOLE = ("dataset", "split")
+EDITORS = "# yaml-language-server: $schema=studies/params.schema.json\n"
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """Studies that can be named, sorted."""
+    return sorted(file.stem for file in folder.glob("*.yaml") if file.name != DEFAULTS)
+
+
+def listed(folder: Path = FOLDER) -> str:
+    """A line a study: its name, and the first line of its file."""
+    return "\n".join(f"  {name:<22}{_text(folder / f'{name}.yaml').splitlines()[0][2:]}" for name in names(folder))
+
+
+def compose(name: str, folder: Path = FOLDER) -> str:
+    """The text of params.yaml for a study; comments of both files are kept.
+
+    Args:
+        name: ``digits``, for ``studies/digits.yaml``.
+        folder: holds ``defaults.yaml`` and the studies.
+
+    Raises:
+        UserError: there is no such study, or the params that it gives are wrong; a line for each mistake.
+    """
+    if name not in names(folder):
+        raise UserError(f"no study {name!r}{nearest(name, names(folder))}; known: {', '.join(names(folder))}")
+    file = folder / f"{name}.yaml"
+    own = _loaded(file)
+    own["study"] = name
+    text = EDITORS + _head(_text(file)) + "\n"
+    for before, key, body in _sections(_text(folder / DEFAULTS)):
+        text += before + (_merged(key, body, own) if key in own else body)
+        own.pop(key, None)
+    problems = [f"{key}: no such section in {DEFAULTS}" for key in own] or check(parse(text))
+    if problems:
+        raise UserError("\n".join(f"{file}: {problem}" for problem in problems))
+    return text
+
+
+def write(name: str, *, force: bool = False, folder: Path = FOLDER, params: Path = PARAMS) -> str:
+    """Make params.yaml that of a study.
+
+    Args:
+        force: overwrite edits that git doesn't have.
+
+    Returns:
+        what changed, a line a value.
+
+    Raises:
+        UserError: as ``compose``; or params.yaml has edits that would be lost.
+    """
+    text = compose(name, folder)
+    before = params.read_text(encoding="utf-8") if params.exists() else ""
+    if before and before != text and not force and (lost := _edits(before, folder, params)):
+        raise UserError(
+            f"{params} has edits that git doesn't have ({lost}); commit it or copy it away first, or say FORCE=1 "
+            "(--force) to overwrite it"
+        )
+    aside = params.with_name(f"{params.name}.partial")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, params)
+    changed = differences(_parsed(before), parse(text))
+    lines = [f"  {line}" for line in changed] or ["  nothing changed"]
+    return "\n".join(
+        [f"{params} is now that of the study {name!r} ({folder / name}.yaml over {folder / DEFAULTS}):", *lines]
+    )
+
+
+def _edits(before: str, folder: Path, params: Path) -> str:
+    """The first edit of params.yaml that neither git nor a study has; empty where there is none."""
+    studies = [compose(name, folder) for name in names(folder)]
+    committed = _committed(params)
+    if before in (*studies, committed):
+        return ""
+    known = [text for text in (committed, *studies) if text]
+    closest = min(([*differences(parse(text), _parsed(before))] for text in known), key=len)
+    return f"{closest[0]}{', ...' if len(closest) > 1 else ''}" if closest else "comments"
+
+
+def _committed(params: Path) -> str | None:
+    """The file as git has it; None where git doesn't know it."""
+    try:
+        found = subprocess.run(
+            ["git", "show", f"HEAD:./{params.name}"], cwd=params.resolve().parent, capture_output=True, check=False
+        )
+    except OSError:  # no git on this machine
+        return None
+    return found.stdout.decode("utf-8", "replace") if found.returncode == 0 else None
+
+
+def _parsed(text: str) -> Any:
+    """A file's content; empty where it isn't YAML, so that all of the new one counts as changed."""
+    try:
+        return parse(text) or {}
+    except NotYaml:
+        return {}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: can't be read ({error})") from None
+
+
+def _loaded(file: Path) -> Any:
+    """A study's own values, with their comments."""
+    try:
+        parse(_text(file))
+    except NotYaml as error:
+        raise UserError(f"{file}:{error}") from None
+    found = _yaml().load(_text(file))
+    if found is not None and not isinstance(found, CommentedMap):
+        raise UserError(f"{file}: expected sections such as 'dataset:' and 'grid:', found none")
+    return CommentedMap() if found is None else found
+
+
+def _yaml() -> YAML:
+    reader = YAML()  # keeps comments and layout
+    reader.width = 4096
+    reader.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return reader
+
+
+def _head(text: str) -> str:
+    """The comment that a file begins with."""
+    found = re.match(r"(#.*\n)*", text)
+    assert found is not None
+    return found[0]
+
+
+def _sections(text: str) -> Iterator[tuple[str, str, str]]:
+    """Blank lines and comments before a section, its key, and the section; without the file's first comment."""
+    for found in re.finditer(r"((?:^\n|^#.*\n)*)(^(\w+):.*\n(?:^ .*\n)*)", text[len(_head(text)) :].lstrip("\n"), re.M):
+        yield found[1], found[3], found[2]
+
+
+def _merged(key: str, body: str, own: CommentedMap) -> str:
+    """A section of the defaults with a study's values in place of its own."""
+    section = _yaml().load(body)
+    if key in GIVEN_WHOLE:
+        _replace(section, key, own)
+        _take_comments(section[key], _yaml().load(body)[key])
+    else:
+        _merge(section, key, own)
+    stream = io.StringIO()
+    _yaml().dump(section, stream)
+    return stream.getvalue().rstrip("\n") + "\n"
+
+
+def _merge(into: CommentedMap, key: str, given: CommentedMap) -> None:
+    """Put ``given[key]`` in place of ``into[key]``, value by value where both are sections in block style."""
+    value, before = given[key], into.get(key)
+    if isinstance(value, CommentedMap) and isinstance(before, CommentedMap) and not value.fa.flow_style():
+        for inner in value:
+            _merge(before, inner, value)
+    else:
+        _replace(into, key, given)
+
+
+def _replace(into: CommentedMap, key: str, given: CommentedMap) -> None:
+    """Put a value and, where it has one, its comment in the place of what was there."""
+    into[key] = given[key]
+    if (comment := _comment(given, key)) is not None:
+        into.ca.items[key] = comment
+    elif isinstance(given[key], CommentedMap) and not given[key].fa.flow_style():
+        into.ca.items.pop(key, None)
+
+
+def _take_comments(section: CommentedMap, before: CommentedMap) -> None:
+    """Comments of another section, for the keys of this one that have the same value, or no other comment."""
+    for key in section:
+        if _comment(section, key) is None and (comment := _comment(before, key)) is not None:
+            section.ca.items[key] = comment
+
+
+def _comment(section: CommentedMap, key: str) -> Any:
+    """The comment behind a value, without the blank lines and comments that follow on lines of their own."""
+    found = section.ca.items.get(key)
+    if not found or not found[2] or not found[2].value.strip():
+        return None
+    found[2].value = found[2].value.split("\n\n")[0].rstrip("\n") + "\n"
+    return found

@@ -1,0 +1,87 @@
+"""Which setting a (method, quantizer, bits) uses: chosen on validation images, with equally many tries for all."""
+
+import csv
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from pipeline.runtime.errors import Diverged, UserError
+from pipeline.runtime.layout import Group
+from pipeline.runtime.outputs import write_json
+from pipeline.training.setting import Setting
+
+
+def settings(candidates: dict[str, list[Any]]) -> list[Setting]:
+    """Every combination of a quantizer's candidates, the last name changing fastest."""
+    return [dict(zip(candidates, values, strict=True)) for values in product(*candidates.values())]
+
+
+def leave_as_is(target: Path) -> None:
+    """Write the choice of a study that doesn't tune: params.yaml's values as they stand."""
+    write_json(target / "choice.json", {"setting": {}})
+
+
+def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None:
+    """Train every setting with every tuning seed and choose the one with the best mean validation mAP.
+
+    A tuning seed draws its own initial weights and its own split, as the protocol says; neither its query images nor
+    those of any of the grid's seeds are trained on or looked at. A setting under which the loss isn't finite with
+    some seed counts as tried and can't be chosen. Of equal settings the first listed is taken.
+
+    Source: section 5.1 of the WR paper, which tunes baselines on validation images and the weight of WR over 0.1,
+    0.2, ..., 1.0. Deviation: there the variants' weight is tuned on top of a tuned baseline; here every quantizer has
+    the same number of tries, and none begins where another ended.
+
+    Args:
+        data: the folder of the prepared dataset.
+        target: gets ``curve.csv``, a row a (setting, seed), and ``choice.json``.
+
+    Raises:
+        UserError: no setting trains with every seed.
+    """
+    tried = settings(params["candidates"][group.quantizer])
+    scores: dict[int, list[float | None]] = {}
+    rows = []
+    for trial, seed, score, note in _trials(params, group, data, tried):
+        rows.append({"trial": trial, "seed": seed, **tried[trial], "validation_map": score, "note": note})
+        scores.setdefault(trial, []).append(score)
+    means = {trial: _mean(found) for trial, found in scores.items()}
+    whole = {trial: mean for trial, mean in means.items() if mean is not None}
+    if not whole:
+        raise UserError(f"no candidate of quantizer {group.quantizer!r} trains; the last failed: {rows[-1]['note']}")
+    best = max(whole, key=lambda trial: whole[trial])
+    _write_curve(rows, target / "curve.csv")
+    # Nothing but the setting, which is all that training depends on: another candidate that loses re-trains no cell.
+    write_json(target / "choice.json", {"setting": tried[best]})
+
+
+def _trials(
+    params: dict[str, Any], group: Group, data: Path, tried: list[Setting]
+) -> Iterator[tuple[int, int, float | None, str]]:
+    """(place in ``tried``, seed, validation mAP, why there is none) of each run."""
+    # torch takes seconds to import; a study that doesn't tune needs none of it.
+    from pipeline.preparation.arrays import load
+    from pipeline.training.trial import tuning_split, validation_map
+
+    images = load(data)
+    splits = {seed: tuning_split(params, images, seed) for seed in params["tune"]["seeds"]}
+    for trial, setting in enumerate(tried):
+        for seed in params["tune"]["seeds"]:
+            try:
+                yield trial, seed, validation_map(params, group, setting, seed, images, splits[seed]), ""
+            except Diverged as error:
+                yield trial, seed, None, str(error)
+
+
+def _mean(scores: list[float | None]) -> float | None:
+    found = [score for score in scores if score is not None]
+    return fmean(found) if len(found) == len(scores) else None
+
+
+def _write_curve(rows: list[dict[str, Any]], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
