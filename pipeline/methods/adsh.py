@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign, similar
+from pipeline.methods._descent import descend
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 # Entries of S made at a time: what limits memory when the database's codes are solved.
@@ -106,9 +107,7 @@ class ADSH(Method):
     @torch.no_grad()
     def _update_codes(self) -> None:
         """V given the outputs of the visited images: one pass over the bits."""
-        target, interaction = self._terms()
-        for bit in range(self.code_length):
-            self.codes[:, bit] = sign(target[:, bit] - self.codes @ interaction[:, bit])
+        descend(self.codes, *self._terms())
 
     def _terms(self) -> tuple[Tensor, Tensor]:
         """What V's update needs of Omega: -Q/2, (n, K), and U^T U with a diagonal of 0, (K, K)."""

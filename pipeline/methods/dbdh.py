@@ -4,10 +4,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.methods import Method, sign, similar
 from pipeline.methods._bank import Bank
+from pipeline.methods._pairs import balance_weights, pairwise_cost
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -69,7 +69,7 @@ class DBDH(Method):
         self.bank.put(indices, codes, labels)
         psi = self.slope / self.code_length * codes @ self.bank.outputs.T
         alike = similar(labels, self.bank.labels)
-        return (self._weights(alike) * (functional.softplus(psi) - alike * psi)).mean()
+        return (self._weights(alike) * pairwise_cost(psi, alike)).mean()
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         return self.alpha * self._binary(u).mean(dim=1).abs().pow(self.power).mean()
@@ -87,8 +87,5 @@ class DBDH(Method):
         """w_ij, (b, n); where no pair is similar (or dissimilar) the others keep their half."""
         if self.pairs == "plain":
             return torch.ones_like(alike)
-        total, positives = alike.numel(), alike.sum()
-        # The bound only keeps 0 out of the divisor; no pair has that weight then.
-        similar_half = total / 2 / positives.clamp(min=1)
-        dissimilar_half = total / 2 / (total - positives).clamp(min=1)
-        return torch.where(alike > 0, similar_half, dissimilar_half)
+        for_similar, for_dissimilar = balance_weights(alike)
+        return torch.where(alike > 0, for_similar / 2, for_dissimilar / 2)

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.methods import Method, similar
+from pipeline.methods._pairs import pairwise_cost
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -44,7 +44,7 @@ class DHN(Method):
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         code = self._code(u)
         theta = code @ code.T / 2
-        cost = functional.softplus(theta) - similar(labels, labels) * theta
+        cost = pairwise_cost(theta, similar(labels, labels))
         others = ~torch.eye(len(u), dtype=torch.bool, device=u.device)
         return (others * cost).sum() / others.sum().clamp(min=1)
 

@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.methods import Method, sign, similar
 from pipeline.methods._bank import Bank
+from pipeline.methods._descent import descend
+from pipeline.methods._pairs import pairwise_cost
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -60,7 +61,7 @@ class DSDH(Method):
         self.bank.put(indices, u, labels)
         u, labels = u.to(self.bank.dtype), labels.to(self.bank.dtype)
         psi = u @ self.bank.outputs.T / 2
-        likelihood = functional.softplus(psi) - similar(labels, self.bank.labels) * psi
+        likelihood = pairwise_cost(psi, similar(labels, self.bank.labels))
         classification = (labels - u @ self.classifier).square().sum(dim=1)
         return likelihood.mean() + self.mu * classification.mean()
 
@@ -85,5 +86,4 @@ class DSDH(Method):
         interaction = self.classifier @ self.classifier.T
         interaction.fill_diagonal_(0)
         for _ in range(self.sweeps):
-            for bit in range(self.code_length):
-                self.codes[:, bit] = sign(target[:, bit] - self.codes @ interaction[:, bit])
+            descend(self.codes, target, interaction)

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.methods import Method
 from pipeline.methods._bank import Bank
+from pipeline.methods._pairs import balance_weights, pairwise_cost
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -68,7 +68,7 @@ class HashNet(Method):
         self.bank.put(indices, u, labels)
         theta = self.alpha / self.code_length * self.relax(u) @ self.relax(self.bank.outputs).T
         shared = labels @ self.bank.labels.T
-        likelihood = functional.softplus(theta) - (shared > 0) * theta
+        likelihood = pairwise_cost(theta, shared > 0)
         return (self._weights(shared, labels) * likelihood).mean()
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
@@ -84,9 +84,5 @@ class HashNet(Method):
     def _weights(self, shared: Tensor, labels: Tensor) -> Tensor:
         """w_ij (b, n) from the number of labels that each pair shares."""
         either = labels.sum(dim=1, keepdim=True) + self.bank.labels.sum(dim=1) - shared
-        similar = shared > 0
-        positives = similar.sum()
-        # A kind that doesn't occur has nothing to weigh; the bound only keeps 0 out of the divisor.
-        balance_similar = similar.numel() / positives.clamp(min=1)
-        balance_dissimilar = similar.numel() / (similar.numel() - positives).clamp(min=1)
-        return torch.where(similar, shared / either.clamp(min=1) * balance_similar, balance_dissimilar)
+        for_similar, for_dissimilar = balance_weights(shared)
+        return torch.where(shared > 0, shared / either.clamp(min=1) * for_similar, for_dissimilar)
