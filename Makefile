@@ -13,7 +13,7 @@ export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup study repro sweep report ui track register verify published share fetch-results check-shared \
-	schema test check clean
+	schema test test-quick check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -67,13 +67,19 @@ schema: .venv/.repro ## after an edit of pipeline/params/schema.py or of a signa
 test: .venv/.test ## run the tests
 	python -m pytest -n 2 --dist loadgroup $(PYTEST)
 
+test-quick: .venv/.test ## run the tests that need no servers, browsers, training or DVC runs, in under 2 minutes
+	python -m pytest -n 2 --dist loadgroup -m "not slow" $(PYTEST)
+
 check: .venv/.test ## run the linter, the formatter's check and the type checker
 	ruff check .
 	ruff format --check .
 	mypy
 
+docs: .venv/.test ## build the documentation as a site in site/; a dead link fails
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
+
 clean: ## remove .venv and caches; results and the DVC cache stay
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -39,6 +39,12 @@ def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
     Raises:
         UserError: shapes that differ.
         Diverged: a value that isn't finite.
+
+    Examples:
+        >>> import torch
+        >>> u = torch.tensor([[0.9, 0.8], [-0.7, -0.9]])
+        >>> optimal_pairing(u, torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
+        tensor([1, 0])
     """
     if u.shape != targets.shape or u.ndim != 2:
         raise UserError(f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}")

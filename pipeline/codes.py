@@ -24,6 +24,11 @@ def sign(u: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
 
     Raises:
         UserError: ``u`` holds NaN, or is not an array of integers or floats.
+
+    Examples:
+        >>> import numpy as np
+        >>> sign(np.array([[-0.2, 0.0, 1.5]]))
+        array([[-1,  1,  1]], dtype=int8)
     """
     u = np.asarray(u)
     if u.dtype.kind not in "iuf":
@@ -46,6 +51,11 @@ def pack(codes: npt.NDArray[Any], *, argument: str = "codes") -> npt.NDArray[np.
 
     Raises:
         UserError: ``codes`` does not have two dimensions, has no bits, or holds another value.
+
+    Examples:
+        >>> import numpy as np
+        >>> pack(np.array([[1, -1, -1, 1, -1, -1, -1, -1, 1]]))
+        array([[144, 128]], dtype=uint8)
     """
     return _pack(_table(codes, argument, "bits"), argument, "-1/+1 or bool", _wrong_codes)
 
@@ -62,6 +72,11 @@ def unpack(packed: npt.NDArray[np.uint8], code_length: int) -> npt.NDArray[np.in
 
     Raises:
         UserError: ``packed`` is not what ``pack`` gives for codes of this length.
+
+    Examples:
+        >>> import numpy as np
+        >>> unpack(np.array([[144]], dtype=np.uint8), code_length=4)
+        array([[ 1, -1, -1,  1]], dtype=int8)
     """
     codes = _unpack(packed, positive_integer(code_length, "code_length"), "code_length").view(np.int8)
     codes *= 2
@@ -81,6 +96,12 @@ def pack_labels(labels: npt.NDArray[Any], *, argument: str = "labels") -> npt.ND
 
     Raises:
         UserError: ``labels`` does not have two dimensions, has no classes, or holds another value.
+
+    Examples:
+        >>> import numpy as np
+        >>> pack_labels(np.array([[1, 0, 1], [0, 0, 0]]))
+        array([[160],
+               [  0]], dtype=uint8)
     """
     return _pack(_table(labels, argument, "classes"), argument, "0/1 or bool", _wrong_labels)
 
@@ -97,6 +118,11 @@ def unpack_labels(packed: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArra
 
     Raises:
         UserError: ``packed`` is not what ``pack_labels`` gives for this number of classes.
+
+    Examples:
+        >>> import numpy as np
+        >>> unpack_labels(np.array([[160]], dtype=np.uint8), num_classes=3)
+        array([[1, 0, 1]], dtype=uint8)
     """
     return _unpack(packed, positive_integer(num_classes, "num_classes"), "num_classes")
 

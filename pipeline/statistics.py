@@ -41,12 +41,18 @@ def compare(baseline: Sequence[float], variant: Sequence[float], *, paired: bool
     """Compare two sets of results over seeds.
 
     Args:
-        baseline, variant: one number a seed; in the same order of seeds where ``paired``.
+        baseline: one number a seed.
+        variant: one number a seed; in the baseline's order of seeds where ``paired``.
         paired: a paired t-test, which compares seed by seed (both share split and initial weights);
             otherwise Welch's, which doesn't assume equal variances.
 
     Raises:
         ValueError: no numbers, a number that isn't finite, or paired sequences of different lengths.
+
+    Examples:
+        >>> found = compare([0.70, 0.72, 0.71, 0.69, 0.73], [0.72, 0.73, 0.73, 0.70, 0.75])
+        >>> round(found.mean_difference, 4), round(found.p_value, 4)
+        (0.016, 0.0028)
     """
     a, b = np.asarray(baseline, dtype=np.float64), np.asarray(variant, dtype=np.float64)
     if a.ndim != 1 or b.ndim != 1 or not len(a) or not len(b):
@@ -75,6 +81,10 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     Raises:
         ValueError: a p-value that isn't from 0 to 1; NaN, which has no place in an order, isn't.
+
+    Examples:
+        >>> holm([0.01, 0.04, None, 0.02])
+        [0.03, 0.04, None, 0.04]
     """
     if wrong := [p for p in p_values if p is not None and not 0 <= p <= 1]:
         raise ValueError(f"p-values must be from 0 to 1 or None, not {wrong[0]}")
@@ -95,13 +105,18 @@ def average_improvement(baseline: Sequence[float], variant: Sequence[float]) -> 
     (dch, adsh and dpah differ by 0.01 or 0.02).
 
     Args:
-        baseline, variant: a mean each for the same code lengths.
+        baseline: a mean for each code length.
+        variant: a mean for each of the same code lengths.
 
     Returns:
         None where the baseline's average isn't above 0.
 
     Raises:
         ValueError: no numbers, another number of them on the two sides, or one that isn't finite.
+
+    Examples:
+        >>> round(average_improvement([0.50, 0.70], [0.55, 0.71]), 2)
+        5.0
     """
     if not len(baseline) or len(baseline) != len(variant):
         raise ValueError(f"one number a code length on both sides, found {len(baseline)} and {len(variant)}")

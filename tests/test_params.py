@@ -194,7 +194,7 @@ def test_all_mistakes_at_once() -> None:
     ("text", "line"),
     [
         ("study: [1,", "line 1: not YAML"),
-        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' stands there twice; keep one"),
+        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' occurs twice; keep one"),
         ("", "expected sections such as 'dataset:'"),
         ("- 1", "expected sections such as 'dataset:'"),
         ("a: 1\n---\nb: 2", "line 2: not YAML"),

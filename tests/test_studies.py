@@ -164,7 +164,7 @@ def sections(text: str) -> list[str]:
         ("gird:\n  bits: [8]\n", "mine.yaml: gird: no such section in defaults.yaml"),
         ("grid: [\n", "mine.yaml: line 1: not YAML"),
         ("- 1\n", "mine.yaml: expected sections such as"),
-        ("grid:\n  bits: [8]\n  bits: [9]\n", "line 3: the key 'bits' stands there twice"),
+        ("grid:\n  bits: [8]\n  bits: [9]\n", "line 3: the key 'bits' occurs twice"),
     ],
 )
 def test_a_wrong_study_is_one_line_and_writes_nothing(folder: Path, text: str, line: str) -> None:

@@ -32,6 +32,11 @@ def create(name: str, *, weights: str = "none") -> Backbone:
 
     Raises:
         UserError: unknown name, or weights that can't be had.
+
+    Examples:
+        >>> cnn = create("cnn").eval()
+        >>> cnn(torch.zeros(1, 3, 32, 32)).shape[1] == cnn.num_features
+        True
     """
     return _REGISTRY.create(name, weights=weights)
 

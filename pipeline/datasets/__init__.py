@@ -51,5 +51,10 @@ def create(name: str, **arguments: Any) -> Dataset:
 
     Raises:
         UserError: unknown name or argument, or files that are missing or not what they should be.
+
+    Examples:
+        >>> digits = create("digits", path=None)
+        >>> digits.labels.shape, digits.picture(0).size
+        ((1797, 10), (8, 8))
     """
     return _REGISTRY.create(name, **arguments)

@@ -54,6 +54,12 @@ def balance(codes: npt.NDArray[Any]) -> Balance:
 
     Raises:
         UserError: a wrong shape or value, or no codes.
+
+    Examples:
+        >>> import numpy as np
+        >>> found = balance(np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]))
+        >>> found.bit_imbalance, found.distinct_codes
+        (0.0, 4)
     """
     packed = pack(codes)
     n = len(packed)

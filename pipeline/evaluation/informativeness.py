@@ -99,6 +99,12 @@ def estimate(x: Tensor, y: Tensor, settings: Settings, seed: int) -> Informative
 
     Returns:
         Values in nats (divide by log 2 for bits).
+
+    Examples:
+        >>> x = torch.eye(4).repeat(50, 1)
+        >>> settings = Settings(hidden=16, steps=200, batch_size=64, learning_rate=0.01, restarts=1)
+        >>> 1.0 < estimate(x, x, settings, seed=0).mean < 1.6  # the entropy of four equal classes is 1.386
+        True
     """
     estimates, steps = [], []
     for restart in range(settings.restarts):

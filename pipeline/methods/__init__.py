@@ -74,6 +74,12 @@ def create(name: str, *, code_length: int, num_classes: int, num_train: int, **h
 
     Raises:
         UserError: unknown name, unknown hyperparameter, or a value out of range.
+
+    Examples:
+        >>> method = create("dhn", code_length=16, num_classes=10, num_train=100, quantization=0.5)
+        >>> u, labels = torch.zeros(4, 16), torch.eye(10)[[0, 0, 1, 2]]
+        >>> round(float(method.similarity_loss(u, labels, torch.arange(4))), 4)  # log 2: all codes are alike
+        0.6931
     """
     given = {"code_length": code_length, "num_classes": num_classes, "num_train": num_train}
     return _REGISTRY.create(name, **given, **hyperparameters)

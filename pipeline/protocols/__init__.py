@@ -39,6 +39,14 @@ def create(name: str, **numbers: Any) -> Protocol:
 
 
 def draw(section: dict[str, Any], labels: npt.NDArray[np.uint8], seed: int) -> Split:
-    """The split of params.yaml's ``split`` section under one seed; see ``Protocol.split``."""
+    """The split of params.yaml's ``split`` section under one seed; see ``Protocol.split``.
+
+    Examples:
+        >>> labels = np.eye(2, dtype=np.uint8).repeat(10, axis=0)
+        >>> section = {"protocol": "counts", "per_class": {"query": 2, "validation": 1, "train": 3}}
+        >>> split = draw(section, labels, seed=0)
+        >>> len(split.query), len(split.database), len(split.train)
+        (4, 16, 6)
+    """
     numbers = {name: value for name, value in section.items() if name != "protocol"}
     return create(section["protocol"], **numbers).split(labels, seed)

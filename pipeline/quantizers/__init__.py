@@ -53,6 +53,12 @@ def create(name: str, **hyperparameters: Any) -> Quantizer:
 
     Raises:
         UserError: unknown name, unknown hyperparameter, or a value out of range.
+
+    Examples:
+        >>> hswd = create("hswd", weight=0.2)
+        >>> targets = torch.tensor([[1.0], [-1.0]])
+        >>> float(hswd(torch.tensor([[-1.0], [1.0]]), targets=targets))  # sorted, they are the targets
+        0.0
     """
     return _REGISTRY.create(name, **hyperparameters)
 

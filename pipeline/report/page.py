@@ -120,7 +120,6 @@ def _hash(script: str) -> str:
 def _facts(source: Source, tables: list[Table]) -> dict[str, Any]:
     """Counts for the page's running text."""
     tested = sum(1 for p in source.results["map_p_value"] if p not in ("", "nan"))
-    listed = source.about.get("missing")
-    missing = source.missing_cells if listed is None else len(listed) - len(source.unmeasured)
+    missing = len(source.missing) - len(source.unmeasured)
     listing = any(table.name == "missing" for table in tables)
     return {"tested": tested, "cells": len(source.cells), "missing": missing, "missing_listed": listing}

@@ -28,7 +28,7 @@ def significant(row: Row, column: str, source: Source) -> bool:
 
     Below three seeds p says next to nothing, and ``pipeline.statistics`` gives no effect size.
     """
-    p, level = number(row.get(column, "")), source.about.get("significance")
+    p, level = number(row.get(column, "")), source.about["significance"]
     metric = column.removesuffix("_p_value").removesuffix("_p_holm")
     enough = row.get(f"{metric}_effect_size") != ""
-    return p is not None and level is not None and p < level and enough
+    return p is not None and p < level and enough

@@ -44,9 +44,14 @@ OPTIONAL = {
 #: Columns that say which point a row is; what is measured there may be missing.
 NUMBERS = {"bits", "seed", "epoch", "batch_size", "label", "row", "rank", "distance"}
 AGAIN = "Run the aggregate stage again."
-ABOUT = ("study", "dataset", "selection", "ties")
-#: Keys of ``about.json`` that may be missing or null, and the keys that each must hold (a list: each of its items).
-ABOUT_OPTIONAL = {
+#: Keys of ``about.json``.
+ABOUT = (
+    "study", "dataset", "images", "image_size", "classes", "content_hash", "protocol", "split", "seeds", "backbone",
+    "training", "ties", "top_k", "precision_at", "informativeness", "selection", "tune", "published", "class_names",
+    "test", "significance", "methods", "quantizers", "missing",
+)  # fmt: skip
+#: Keys that the value of one of these must hold, where it isn't null (a list: each of its items).
+ABOUT_INNER = {
     "published": ("dataset", "tables"),
     "tune": ("seeds", "settings", "candidates"),
     "missing": ("method", "quantizer", "bits", "seed", "reason"),
@@ -90,9 +95,8 @@ class Source:
 
     @property
     def seeds(self) -> list[str]:
-        """The study's seeds; where ``about.json`` does not list them, those that occur in ``cells.csv``."""
-        listed = self.about.get("seeds")
-        return [str(seed) for seed in listed] if listed else sorted(set(self.cells["seed"]), key=float)
+        """The study's seeds."""
+        return [str(seed) for seed in self.about["seeds"]]
 
     @property
     def metrics(self) -> list[str]:
@@ -102,23 +106,25 @@ class Source:
     @property
     def map_label(self) -> str:
         """``mAP``, or ``mAP@k`` where only the k nearest images count."""
-        top = self.about.get("top_k")
+        top = self.about["top_k"]
         return "mAP" if top is None else f"mAP@{top}"
 
     @property
     def tune(self) -> dict[str, Any] | None:
         """The tuning's seeds, settings a quantizer and candidates; None where nothing was tuned."""
-        return self.about.get("tune")
+        tune: dict[str, Any] | None = self.about["tune"]
+        return tune
 
     @property
     def published(self) -> dict[str, Any]:
         """The published tables that the study is set beside, and the published dataset that its own stands for."""
-        return self.about.get("published") or {"dataset": None, "tables": []}
+        published: dict[str, Any] = self.about["published"]
+        return published
 
     @property
     def missing(self) -> list[dict[str, Any]]:
         """The cells without numbers, each with its reason."""
-        return list(self.about.get("missing") or [])
+        return list(self.about["missing"])
 
     @property
     def unmeasured(self) -> list[str]:
@@ -131,11 +137,6 @@ class Source:
         reasons = [str(cell["reason"]) for cell in self.missing
                    if cell["method"] and (cell["method"], cell["quantizer"], float(cell["bits"])) == key]  # fmt: skip
         return "; ".join(dict.fromkeys(reasons))
-
-    @property
-    def missing_cells(self) -> int:
-        """How many cells of the grid have no numbers."""
-        return sum(max(0, len(self.seeds) - int(number(n) or 0)) for n in self.results["n"])
 
 
 def measured(table: pandas.DataFrame) -> list[str]:
@@ -187,9 +188,9 @@ def _read_about(path: Path) -> dict[str, Any]:
     missing = [key for key in ABOUT if not isinstance(about, dict) or key not in about]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}. {AGAIN}")
-    for name, keys in ABOUT_OPTIONAL.items():
-        part = about.get(name) or []
-        for item in part if name == "missing" else [part] * bool(part):
+    for name, keys in ABOUT_INNER.items():
+        part = about[name]
+        for item in part if name == "missing" else [part] * (part is not None):
             lacking = [key for key in keys if not isinstance(item, dict) or key not in item]
             if lacking:
                 raise UserError(f"{path}: {name} lacks {', '.join(lacking)}. {AGAIN}")

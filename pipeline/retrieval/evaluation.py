@@ -113,7 +113,7 @@ def evaluate(
     Raises:
         UserError: An argument has a wrong shape or value, the two sides differ in K or C, or a side is empty.
 
-    Example:
+    Examples:
         >>> codes, labels = np.array([[1, 1], [1, -1], [-1, -1]]), np.array([[1, 0], [1, 0], [0, 1]])
         >>> evaluate(codes[:1], labels[:1], codes, labels).mean_average_precision
         1.0
@@ -122,6 +122,13 @@ def evaluate(
     retrieval performance measures efficiently in the presence of tied scores", ECIR 2008. Deviation: they
     divide by the number of relevant items in the database, here it is the number retrieved, as papers on
     hashing do; hence the sum over x above. Without ``top_k`` the two are the same.
+
+    Examples:
+        >>> import numpy as np
+        >>> database, labels = np.array([[1, 1], [1, -1], [-1, -1]]), np.array([[1, 0], [1, 0], [0, 1]])
+        >>> found = evaluate(database[:1], labels[:1], database, labels, precision_at=[2])
+        >>> found.mean_average_precision, found.precision_at[2]
+        (1.0, 1.0)
     """
     if ties not in TIES:
         raise UserError(f"ties: expected one of {', '.join(TIES)}, found {ties!r}")

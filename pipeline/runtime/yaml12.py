@@ -35,4 +35,4 @@ def _reason(error: Exception) -> str:
     """The parser's own words, in one line and without its advice to programmers."""
     words = " ".join(str(getattr(error, "problem", None) or error).split())
     twice = re.match(r'found duplicate key "(.*?)"', words)
-    return f"the key {twice[1]!r} stands there twice; keep one" if twice else f"not YAML: {words}"
+    return f"the key {twice[1]!r} occurs twice; keep one" if twice else f"not YAML: {words}"

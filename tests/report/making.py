@@ -10,7 +10,7 @@ import pandas
 from pipeline.report.published.records import Record, of_table
 from pipeline.report.source import read
 from pipeline.report.tables import Table, build
-from tests.test_report import build_tables
+from tests.report.test_tables import build_tables
 
 PUBLISHED = ["wr-table1", "wr-table2", "wr-table3", "hswd-table4", "hswd-table5", "hswd-table6"]
 BACKBONE = {"backbone": {"name": "cnn", "weights": "none", "input_size": 8}}

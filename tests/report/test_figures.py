@@ -26,8 +26,8 @@ from pipeline.report.tables import Column, Table, Value, build
 from pipeline.runtime.errors import UserError
 from tests import measured
 from tests.messages import one_line
-from tests.test_report import Page, browse, build_tables, opened, page, written
-from tests.test_report import chromium as chromium
+from tests.report.test_tables import Page, browse, build_tables, opened, page, written
+from tests.report.test_tables import chromium as chromium
 
 # One worker makes the page and its files.
 pytestmark = pytest.mark.xdist_group("figures")

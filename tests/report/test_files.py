@@ -16,7 +16,7 @@ from pipeline.report.tables import Column, Table, Value, build, markdown
 from pipeline.report.tables.formats import KINDS, latex, spread, write_files
 from pipeline.report.tables.formats.latex import LONG, escape
 from tests.report.making import batched, beside, lose, timed, tuned
-from tests.test_report import build_tables, page, written
+from tests.report.test_tables import build_tables, page, written
 
 # One worker makes the page and its files.
 pytestmark = pytest.mark.xdist_group("files")

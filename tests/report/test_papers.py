@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from pipeline.report.published import facts
+from pipeline.report.published import protocol_facts
 from pipeline.report.published.records import FOLDER, of_table, published, retrieval
 from pipeline.report.source import read
 from pipeline.report.tables import Table, Value
@@ -23,7 +23,7 @@ from tests.report.making import (
     tables_of,
     timed,
 )  # fmt: skip
-from tests.test_report import build_tables
+from tests.report.test_tables import build_tables
 
 
 def column(grid: Grid | Table, title: str) -> list[Value]:
@@ -192,7 +192,7 @@ def test_captions_name_paper_protocol_and_tuning(tmp_path: Path) -> None:
     found = tables_of(build_tables(tmp_path / "tables", informativeness=True, **beside()))
     for name in ("wr-table1", "wr-table3", "hswd-table5", "hswd-table6"):
         text = " ".join(found[name].caption)
-        for part in (facts.citation(name), "Dataset digits", "protocol counts", "5 seeds", "Not tuned"):
+        for part in (protocol_facts.citation(name), "Dataset digits", "protocol counts", "5 seeds", "Not tuned"):
             assert part in text, (name, part)
     assert "best validation mAP" in " ".join(found["wr-table1"].caption)
 

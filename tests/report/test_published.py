@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.published import facts, records
+from pipeline.report.published import protocol_facts, records
 from pipeline.report.published.counterparts import pairs
 from pipeline.report.published.coverage import coverage
 from pipeline.report.published.records import FOLDER, of_table, published, retrieval
@@ -17,7 +17,7 @@ from pipeline.runtime.errors import UserError
 from tests.conftest import copy_project
 from tests.messages import one_line
 from tests.report.making import BACKBONE, PUBLISHED, beside, edit_about, lose, put, tables_of, tuned
-from tests.test_report import build_tables
+from tests.report.test_tables import build_tables
 
 PROTOCOL = {"protocol": "wr", "training": {"batch_size": 256, "epochs": 8}, "images": 60000} | BACKBONE
 
@@ -93,14 +93,14 @@ def test_what_failed_is_said(tmp_path: Path) -> None:
 
 
 def test_protocols_know_every_published_table_and_dataset() -> None:
-    assert facts.names() == list(LAYOUTS) == PUBLISHED
+    assert protocol_facts.names() == list(LAYOUTS) == PUBLISHED
     keys = {"paper", "number", "what", "facts", "remarks"}
-    assert all(set(table) == keys for table in facts.protocols()["tables"].values())
+    assert all(set(table) == keys for table in protocol_facts.protocols()["tables"].values())
     assert {(record.table, record.dataset) for record in published()} <= {
-        (table, dataset) for table in facts.names() for dataset in facts.datasets(table)
+        (table, dataset) for table in protocol_facts.names() for dataset in protocol_facts.datasets(table)
     }
-    for table in facts.names():
-        stated = facts.protocols()["tables"][table]["facts"]
+    for table in protocol_facts.names():
+        stated = protocol_facts.protocols()["tables"][table]["facts"]
         assert stated["bits"] == sorted({record.bits for record in of_table(table)})
 
 
@@ -108,10 +108,10 @@ def test_protocols_agree_with_the_numbers() -> None:
     """Backbones are those of results.csv, and query and database make up the dataset."""
     rows = records._rows("results.csv", records.NUMBERS)
     for row in rows:
-        paper = facts.protocols()["papers"][facts.protocols()["tables"][row["table"]]["paper"]]
-        stated = paper["facts"] | facts.protocols()["tables"][row["table"]]["facts"]
+        paper = protocol_facts.protocols()["papers"][protocol_facts.protocols()["tables"][row["table"]]["paper"]]
+        stated = paper["facts"] | protocol_facts.protocols()["tables"][row["table"]]["facts"]
         assert stated["backbone.name"] == row["backbone"]
-    for paper in facts.protocols()["papers"].values():
+    for paper in protocol_facts.protocols()["papers"].values():
         for sizes in paper["datasets"].values():
             assert sizes["split.query"] + sizes["split.database"] == sizes["images"]
 
@@ -170,11 +170,11 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of published/ that a test may damage."""
     folder = shutil.copytree(FOLDER, tmp_path / "published")
     monkeypatch.setattr(records, "FOLDER", folder)
-    monkeypatch.setattr(facts, "FOLDER", folder)
-    for cached in (records.published, facts.protocols):
+    monkeypatch.setattr(protocol_facts, "FOLDER", folder)
+    for cached in (records.published, protocol_facts.protocols):
         cached.cache_clear()
     yield folder
-    for cached in (records.published, facts.protocols):
+    for cached in (records.published, protocol_facts.protocols):
         cached.cache_clear()
 
 

@@ -17,7 +17,9 @@ import pandas
 import pytest
 
 from pipeline import report
+from pipeline.report.source import ABOUT, read
 from pipeline.runtime.errors import UserError
+from tests.conftest import Project
 
 # One worker makes the page and its files.
 pytestmark = pytest.mark.xdist_group("report")
@@ -34,20 +36,26 @@ def about(**changes: Any) -> dict[str, Any]:
         "study": "digits",
         "dataset": "digits",
         "images": 1797,
+        "image_size": 8,
         "classes": 10,
+        "largest_class": 183,
+        "content_hash": "0" * 64,
         "protocol": "counts",
         "split": {"query": 300, "database": 1497, "train": 1000, "validation": 200},
-        "backbone": "cnn",
-        "weights": "none",
-        "epochs": 15,
-        "batch_size": 64,
-        "selection": "validation",
+        "seeds": [0, 1, 2, 3, 4],
+        "backbone": {"name": "cnn", "weights": "none", "input_size": 8},
+        "training": {"epochs": 15, "batch_size": 64, "selection": "validation"},
         "ties": "expected",
         "top_k": None,
         "precision_at": list(CUTOFFS),
+        "informativeness": "not measured",
+        "selection": "validation",
+        "tune": None,
+        "published": {"dataset": None, "tables": []},
+        "class_names": [str(digit) for digit in range(10)],
         "test": "paired two-sided t-test over seeds",
         "significance": 0.05,
-        "seeds": [0, 1, 2, 3, 4],
+        "missing": [],
         "methods": {"dsdh": {"eta": 0.01, "mu": 1.0}, "csq": {"lambda": 0.0001}},
         "quantizers": {"original": {}, "wr": {"weight": 0.1}, "swd": {"weight": 0.1, "projections": 64}},
     } | changes
@@ -419,13 +427,31 @@ def test_several_code_lengths_add_a_figure(gappy: Path) -> None:
     assert len(list((gappy / "figures").glob("loss-*.svg"))) == 2  # where there is a history
 
 
-def test_only_four_keys_are_needed(tmp_path: Path) -> None:
-    folder = build_tables(tmp_path / "tables", methods=("dsdh",), seeds=1)
-    few = {"study": "x", "dataset": "y", "selection": "last", "ties": "order"}
-    (folder / "about.json").write_text(json.dumps(few), encoding="utf-8")
+@pytest.mark.xdist_group("finished")
+def test_made_up_studies_say_what_real_ones_say(finished: Project) -> None:
+    """In the same order, with values of the same types."""
+    real = json.loads((finished.results / "tables" / "about.json").read_text())
+    made_up = about()
+    assert list(made_up) == [*list(real)]
+    assert {key: type(value) for key, value in made_up.items()} == {key: type(value) for key, value in real.items()}
+    assert set(ABOUT) == set(real) - {"largest_class"}
+
+
+@pytest.mark.parametrize("key", ABOUT)
+def test_a_missing_key_is_one_line(key: str, tables: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tables, tmp_path / "tables")
+    content = about()
+    del content[key]
+    (folder / "about.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=f"about.json lacks {key}. Run the aggregate stage again"):
+        read(folder)
+
+
+def test_one_seed_and_the_last_epoch(tmp_path: Path) -> None:
+    folder = build_tables(tmp_path / "tables", methods=("dsdh",), seeds=1, selection="last", ties="stable")
     (folder / "history.csv").write_text("method,quantizer,bits,epoch\n", encoding="utf-8")
     found = page(written(folder, tmp_path / "report"))
-    assert "1 seed (0)" in found.text and "rule “order”" in found.text
+    assert "1 seed (0)" in found.text and "tied images stay in the order of the database" in found.text
     assert "last one; nothing was selected" in found.text
 
 

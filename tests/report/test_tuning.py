@@ -8,7 +8,7 @@ import pytest
 from pipeline.report.source import read
 from pipeline.report.tables.captions import tuning_caption
 from tests.report.making import batched, beside, edit_about, lose, put, shown, tables_of, timed, tuned
-from tests.test_report import build_tables
+from tests.report.test_tables import build_tables
 
 
 def test_tuning_shows_the_chosen_beside_best_second_and_worst(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_captions_give_the_budget(tmp_path: Path) -> None:
         "1 setting for every quantizer (none: nothing), over 2 seeds (1, 100); also among the study's: 1."
         in (tuning_caption(read(folder))[0])
     )
-    edit_about(folder, tune=None, published=None, missing=None)
+    edit_about(folder, tune=None)
     assert tuning_caption(read(folder)) == [plain]
 
 
@@ -88,7 +88,7 @@ def test_missing_cells_and_their_reasons(tmp_path: Path) -> None:
     assert shown(found["missing"]) == [
         ["dsdh", "wr", "16", str(seed), "train: the loss is nan in epoch 3; lower the learning rate"] for seed in (0, 1)
     ]
-    assert read(folder).missing_cells == 2
+    assert len(read(folder).missing) == 2
     row = next(row for row in found["results"].rows if row[1].text == "wr")
     assert row[3].text == "n/a" and row[3].note.startswith("train: the loss is nan")
     assert all(value.reason for value in row[3:] if value.text == "n/a") and not any(value.star for value in row)

@@ -80,7 +80,7 @@ class Progress:
         running = Counter(call.options.get("method") for call in self._running.values())
         found = [
             f"  {method:<{width}}  {done}/{of} cells"
-            + (f", {running[method]} stages with Ray" if running[method] else "")
+            + (f", {running[method]} running" if running[method] else "")
             + (f", {failed} failed" if failed else "")
             for method, (done, of, failed) in cells.items()
         ]
@@ -88,7 +88,7 @@ class Progress:
         minutes = (time.monotonic() - self._begun) / 60
         return [
             *found,
-            f"{done}/{of} cells, {len(self._ended)}/{len(self.calls)} stages, {len(self._running)} with Ray"
+            f"{done}/{of} cells, {len(self._ended)}/{len(self.calls)} stages, {len(self._running)} running"
             + (f", {failed} cells failed" if failed else "")
             + f"; {done / minutes:.1f} cells/min, {clock(self.left(slots))} left",
         ]

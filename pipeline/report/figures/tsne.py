@@ -91,7 +91,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 
 def _legend(figure: Figure, source: Source, labels: list[int]) -> None:
-    known = source.about.get("class_names") or []
+    known = source.about["class_names"]
     names = [_name(label, known) for label in labels]
     handles = [
         Line2D([], [], linestyle="", color=_colour(label), marker=_marker(label), markersize=6) for label in labels

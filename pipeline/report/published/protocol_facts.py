@@ -18,7 +18,7 @@ SAME, DIFFERS = "same", "differs"
 READ: dict[str, Callable[[Source], Any]] = {
     "runs": lambda source: len(source.seeds),
     "bits": lambda source: [int(float(bits)) for bits in source.bits],
-    "top_k": lambda source: source.about["top_k"] or "whole database" if "top_k" in source.about else NOT_RECORDED,
+    "top_k": lambda source: source.about["top_k"] or "whole database",
     "batch sizes": lambda source: _batch_sizes(source),
     "tuned on": lambda source: "validation images" if source.tune else "not tuned",
     "settings": lambda source: source.tune["settings"] if source.tune else "not tuned",

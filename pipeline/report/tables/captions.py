@@ -18,21 +18,16 @@ TIES = {
 def protocol_caption(source: Source) -> list[str]:
     """How means of mAP and precision were obtained: dataset and backbone, seeds, the evaluated epoch, ties, tuning."""
     ties = source.about["ties"]
-    return [*run_caption(source), *epoch_caption(source), TIES.get(ties, f"Ties in Hamming distance: {ties}."),
-            *tuning_caption(source)]  # fmt: skip
+    return [*run_caption(source), *epoch_caption(source), TIES[ties], *tuning_caption(source)]
 
 
 def run_caption(source: Source) -> list[str]:
     """What was trained on what."""
     about = source.about
-    sizes = [f"{about[key]} {key}" for key in ("images", "classes") if key in about]
-    dataset = f"Dataset {about['dataset']}" + (f" ({', '.join(sizes)})" if sizes else "")
-    split = about.get("split")
-    counts = ", ".join(f"{key} {value}" for key, value in split.items()) if isinstance(split, dict) else ""
-    name = f"; protocol {about['protocol']}" if "protocol" in about else ""
-    backbone = about.get("backbone")
-    network = f"; backbone {backbone['name']}, weights {backbone['weights']}" if isinstance(backbone, dict) else ""
-    return [dataset + name + (f" ({counts} images)" if counts else "") + network + "."]
+    counts = ", ".join(f"{part} {number}" for part, number in about["split"].items())
+    dataset = f"Dataset {about['dataset']} ({about['images']} images, {about['classes']} classes)"
+    backbone = f"backbone {about['backbone']['name']}, weights {about['backbone']['weights']}"
+    return [f"{dataset}; protocol {about['protocol']} ({counts} images); {backbone}."]
 
 
 def epoch_caption(source: Source) -> list[str]:
@@ -40,7 +35,7 @@ def epoch_caption(source: Source) -> list[str]:
     selection = source.about["selection"]
     return [
         f"Mean ± standard deviation over n of {many(source.seeds, 'seed')}.",
-        SELECTION.get(selection, f"Selection of the evaluated epoch: {selection}."),
+        SELECTION[selection],
     ]
 
 

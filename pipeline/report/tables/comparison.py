@@ -11,11 +11,8 @@ from pipeline.statistics import FEWEST
 
 
 def star_caption(source: Source) -> list[str]:
-    level, test = source.about.get("significance"), source.about.get("test")
-    if level is None:
-        return []
-    marks = f"* marks p < {level} against quantizer {BASELINE}"
-    return [marks + (f" ({test})" if test else "") + f"; none below {FEWEST} seeds."]
+    level, test = source.about["significance"], source.about["test"]
+    return [f"* marks p < {level} against quantizer {BASELINE} ({test}); none below {FEWEST} seeds."]
 
 
 def comparison_columns(source: Source) -> list[Column]:
@@ -26,7 +23,7 @@ def comparison_columns(source: Source) -> list[Column]:
         Column(
             "effect", hint="the difference in standard deviations (paired: of the differences)", plain="effect_size"
         ),
-        Column("p-value", hint=str(source.about.get("test", "p-value"))),
+        Column("p-value", hint=source.about["test"]),
         Column("p (Holm)", hint="adjusted for all tests of the metric in this table"),
     ]
 
@@ -63,9 +60,8 @@ def comparison(row: Row, metric: str, source: Source) -> list[Value]:
 
 
 def test_caption(source: Source) -> list[str]:
-    test, level = source.about.get("test"), source.about.get("significance")
+    test, level = source.about["test"], source.about["significance"]
     compared = (
         f"Δ, its 95% interval, improvement, effect and p compare with quantizer {BASELINE} of the same method and bits"
     )
-    star = "" if level is None else f"; * marks p < {level}, no star and no effect below {FEWEST} seeds"
-    return [compared + (f"; p: {test}" if test else "") + star + "."]
+    return [f"{compared}; p: {test}; * marks p < {level}, no star and no effect below {FEWEST} seeds."]

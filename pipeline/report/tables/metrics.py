@@ -26,11 +26,11 @@ def metrics(source: Source) -> Table:
 
 def _limits(source: Source) -> list[str]:
     """What precision@n can't exceed, where n is more than there are images to find."""
-    largest, database = source.about.get("largest_class"), (source.about.get("split") or {}).get("database")
+    largest, database = source.about.get("largest_class"), source.about["split"]["database"]
     said = []
     for name in source.metrics:
         n = int(name.partition("@")[2]) if name.partition("@")[2].isdigit() else 0
-        if database is not None and n > database:
+        if n > database:
             said.append(f"{name} counts all {database} images of the database, which has no more.")
         elif largest is not None and n > largest:
             said.append(f"{name} can't exceed {largest / n:.3g}: no class has more than {largest} images.")

@@ -37,7 +37,7 @@ def test_progress_counts_cells_by_method() -> None:
     stream = io.StringIO()
     progress = Progress(calls, stream)
     progress.started(calls[0])
-    assert progress.lines(2)[0] == "  csq   0/2 cells, 1 stages with Ray"
+    assert progress.lines(2)[0] == "  csq   0/2 cells, 1 running"
     assert "? left" in progress.lines(2)[-1]
     for one in calls[:2]:
         progress.ended(one, "run", 4.0)
@@ -45,7 +45,7 @@ def test_progress_counts_cells_by_method() -> None:
     progress.ended(calls[5], "skipped")
     lines = progress.lines(2)
     assert lines[0] == "  csq   1/2 cells" and lines[1] == "  dsdh  0/2 cells, 1 failed"
-    assert lines[2].startswith("1/4 cells, 4/8 stages, 0 with Ray, 1 cells failed; ")
+    assert lines[2].startswith("1/4 cells, 4/8 stages, 0 running, 1 cells failed; ")
     assert lines[2].endswith(" cells/min, 0:08 left"), "four stages of four seconds, two at a time"
     progress.show(2)
     progress.show(2)

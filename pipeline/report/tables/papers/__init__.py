@@ -54,9 +54,9 @@ def _ours(name: str, source: Source) -> Table:
     metric = of_table(name)[0].metric
     records = sorted(ours(source, metric), key=lambda r: _rank(r.method, order))
     grid = LAYOUTS[name](records)
-    level = source.about.get("significance")
+    level = source.about["significance"]
     starred = any(value.star for row in grid.rows for value in row)
-    star = [f"* marks an improvement with p < {level} ({source.about.get('test', 'test not named')})."] * starred
+    star = [f"* marks an improvement with p < {level} ({source.about['test']})."] * starred
     caption = [f"Our numbers as {protocol_facts.citation(name)} lays them out: {protocol_facts.what(name)}."]
     notes = [*caption, *grid.caption, *star, *_protocol(metric, source)]
     return Table(name, f"{protocol_facts.citation(name)}: ours", notes, grid.columns, grid.rows)
