@@ -46,6 +46,9 @@ def commit(project: Project, message: str) -> None:
     project.run("git", "commit", "-q", "-m", message)
 
 
+ACTIONS = ("share", "fetch", "check")
+
+
 def act(project: Project, action: str) -> str:
     """What a command of sharing does, in this process: DVC's start-up takes longer than the rest."""
     with contextlib.chdir(project.folder):
@@ -344,28 +347,28 @@ def test_a_broken_entry_of_the_run_cache_harms_nothing(first: Project) -> None:
 
 
 def test_without_a_remote_one_line_says_what_to_do(first: Project) -> None:
-    for action in sharing.ACTIONS:
+    for action in ACTIONS:
         (line,) = refused(first, action, "no remote is set up", "`dvc remote add --local -d NAME ADDRESS`")
         assert "docs/sharing.md" in line
     done = first.run("make", "share", check=False)
     assert done.stderr.splitlines()[0] == f"error: {line}"
     first.run("dvc", "remote", "add", "-q", "--local", "lab", "lab")
-    for action in sharing.ACTIONS:
+    for action in ACTIONS:
         (line,) = refused(first, action, "no default remote among lab", "`dvc remote default --local NAME`")
 
 
 def test_a_remote_that_cannot_be_used_is_one_line(first: Project) -> None:
     in_folder(first)
     (first.folder.parent / "lab").write_text("a file where a folder should be")
-    for action in sharing.ACTIONS:
+    for action in ACTIONS:
         (line,) = refused(first, action, "remote 'lab' (", "Not a directory", "docs/sharing.md")
 
 
 def test_a_server_that_refuses_is_one_line(first: Project, sshd: Server) -> None:
     sshd.connect(first, first.folder.parent / "lab")
     first.run("dvc", "remote", "modify", "--local", "lab", "keyfile", str(key(first.folder.parent / "stranger")))
-    for action in sharing.ACTIONS:
+    for action in ACTIONS:
         (line,) = refused(first, action, "remote 'lab' (ssh://127.0.0.1", "Permission denied", "docs/sharing.md")
     first.run("dvc", "remote", "modify", "--local", "lab", "url", "ssh://127.0.0.1:9/lab")
-    for action in sharing.ACTIONS:
+    for action in ACTIONS:
         (line,) = refused(first, action, "remote 'lab' (ssh://127.0.0.1:9/lab)", "Connect call failed")

@@ -50,7 +50,9 @@ def test_a_record_names_code_params_inputs_and_files(study: Study) -> None:
     assert made["params"].keys() == {"evaluation"}
     assert made["files"].keys() == {"metrics.json", "history.csv", "curves.csv", "bits.csv"}
     trained = made["made_by"]["train/dsdh-wr-16-1"]
-    assert {"pipeline/methods/dsdh.py", "pipeline/quantizers/wr.py", "pipeline/training"} <= trained["code"].keys()
+    assert {"pipeline/methods/dsdh.py", "pipeline/quantizers/wr.py", "pipeline/training/loop.py"} <= trained[
+        "code"
+    ].keys()
     assert trained["params"].keys() == {"backbone", "compute", "methods.dsdh", "quantizers.wr", "training"}
     manifest = json.loads((layout.data / "manifest.json").read_text())
     split = json.loads((layout.split(1) / "split.json").read_text())
@@ -158,14 +160,17 @@ def test_names_as_dvc_fills_them_in(finished: Project) -> None:
 
     params = finished.params
     for stage, item in (("train", CELL), ("evaluate", CELL), ("encode", CELL)):
-        lock = yaml.safe_load((finished.folder / "cells" / "dsdh" / stage / "dvc.lock").read_text())
+        lock = yaml.safe_load((finished.folder / "cells" / stage / "dvc.lock").read_text())
         entry = lock["stages"][f"{stage}@{item.name}"]
         record = provenance.begun(stage, vars(item), params, finished.results)
         results = f"results/{params['study']}/"
-        by_dvc = {dep["path"] for dep in entry["deps"] if f"{results}code/" not in dep["path"]}
+        by_dvc = {dep["path"] for dep in entry["deps"] if f"{results}shared/" not in dep["path"]}
         ours = {f"{results}{path}" for path in record.inputs} | set(record.code)
         assert by_dvc <= ours
-        assert record.params.keys() == entry["params"]["params.yaml"].keys()
+        shared = yaml.safe_load((finished.folder / "dvc.lock").read_text())["stages"][f"shared-{stage}"]
+        assert {dep["path"] for dep in shared["deps"]} <= set(record.code)
+        names = [one["params"]["params.yaml"].keys() for one in (entry, shared) if "params" in one]
+        assert record.params.keys() == set().union(*names)
 
 
 # By the commands that people type.
