@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import codes as codes_module
 from pipeline.codes import pack, pack_labels, sign, unpack, unpack_labels
-from pipeline.retrieval import Retrieval, counting, evaluate, on_device
+from pipeline.retrieval import Retrieval, counting, evaluate
 from pipeline.retrieval.items import items
 from pipeline.runtime.errors import UserError
 from tests.conftest import ROOT
@@ -262,45 +262,16 @@ def test_block_sizes_change_no_bit(ties: str, top_k: int | None, bits: int, monk
         assert same(evaluate(*data, top_k=top_k, precision_at=(5, 50), ties=ties), reference)
 
 
-ENGINES = ["numpy", "compiled", "torch"]
-
-
-def use(engine: str, monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """Make ``evaluate`` count with one engine, whatever the size; returns its ``device``."""
-    monkeypatch.setattr(counting, "SMALL", -1 if engine == "compiled" else 1 << 60)
-    return "cpu" if engine == "torch" else None
-
-
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("queries", "size"), [(1, 1), (17, 5), (16, 2048), (33, 4099)])
 @pytest.mark.parametrize(("bits", "classes"), [(1, 1), (12, 64), (64, 65), (65, 130), (1024, 3)])
 def test_engines_agree_to_the_last_bit(
-    engine: str, queries: int, size: int, bits: int, classes: int, monkeypatch: pytest.MonkeyPatch
+    queries: int, size: int, bits: int, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = problem(7, queries, size, bits, classes)
-    use("numpy", monkeypatch)
-    reference = evaluate(*data, top_k=size // 2 or None, precision_at=(3,))
-    device = use(engine, monkeypatch)
-    assert same(evaluate(*data, top_k=size // 2 or None, precision_at=(3,), device=device), reference)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize(("bits", "classes"), [(12, 64), (64, 10), (128, 81), (1024, 3)])
-def test_cuda_gives_the_same_numbers(bits: int, classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = problem(7, 100, 30_000, bits, classes)
-    assert same(evaluate(*data, device="cuda"), evaluate(*data))
-
-
-@pytest.mark.parametrize("block", [1, 5, 1 << 20])
-def test_device_blocks_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = problem(7, 30, 100, 20, 9)
-    monkeypatch.setattr(on_device, "_PAIRS_AT_ONCE", block * 100)
-    assert same(evaluate(*data, device="cpu"), evaluate(*data))
-
-
-def test_database_order_is_not_followed_on_a_device() -> None:
-    with pytest.raises(UserError, match=r"^device: .*'stable'.*leave device out$"):
-        evaluate(*problem(0, 2, 5, 4), ties="stable", device="cpu")
+    monkeypatch.setattr(counting, "SMALL", 1 << 60)
+    by_numpy = evaluate(*data, top_k=size // 2 or None, precision_at=(3,))
+    monkeypatch.setattr(counting, "SMALL", -1)
+    assert same(evaluate(*data, top_k=size // 2 or None, precision_at=(3,)), by_numpy)
 
 
 @st.composite

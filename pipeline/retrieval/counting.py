@@ -1,7 +1,7 @@
 """Counting items by Hamming distance; all that mean average precision needs to know of a ranking with ties.
 
-Three engines give the same integers: NumPy where Numba would take longer to load than NumPy takes to count,
-compiled code otherwise, and torch on a device that is asked for. None holds an array of queries by items.
+Two engines give the same integers: NumPy for small problems, because loading Numba takes longer than counting them,
+and compiled code for all others. Neither holds an array of queries by items.
 """
 
 from typing import TypeAlias
@@ -20,24 +20,18 @@ _QUERY_ROWS = 16
 _DATABASE_ROWS = 16384
 
 
-def histograms(queries: Items, database: Items, device: str | None = None) -> tuple[Counts, Counts]:
+def histograms(queries: Items, database: Items) -> tuple[Counts, Counts]:
     """For each query, how many database items lie at each distance.
 
     Args:
         queries: The query items.
         database: The database items, with as many bits and classes.
-        device: None for this machine's processor, or what torch calls a device.
 
     Returns:
         Two arrays (queries, K + 1): all items, and the relevant ones, at distances 0 to K.
     """
-    # Engines are imported where they are used: each takes longer to load than a small problem takes.
-    if device is not None:
-        from pipeline.retrieval import on_device
-
-        counts = on_device.count(queries, database, device)
-    elif queries.size * database.size > SMALL:
-        from pipeline.retrieval import compiled
+    if queries.size * database.size > SMALL:
+        from pipeline.retrieval import compiled  # loads Numba
 
         counts = compiled.count(queries.codes, queries.labels, database.codes, database.labels, database.code_length)
     else:

@@ -65,7 +65,6 @@ def evaluate(
     top_k: int | None = None,
     precision_at: Iterable[int] = (1000,),
     ties: str = "expected",
-    device: str | None = None,
 ) -> Retrieval:
     """Ranks the database by Hamming distance to each query and scores the rankings.
 
@@ -104,8 +103,6 @@ def evaluate(
         precision_at: The numbers n at which to take precision. A database of fewer than n items is retrieved
             whole and the divisor is its size, not n. Empty for none.
         ties: "expected", "stable", "optimistic" or "pessimistic".
-        device: None, or a torch device such as "cuda" to compare codes on (not under "stable"). The numbers
-            are the same.
 
     Returns:
         The scores. An empty query set or database is an error, not an empty result.
@@ -132,8 +129,6 @@ def evaluate(
     """
     if ties not in TIES:
         raise UserError(f"ties: expected one of {', '.join(TIES)}, found {ties!r}")
-    if ties == "stable" and device is not None:
-        raise UserError("device: the order of the database ('stable') is followed on the CPU alone; leave device out")
     cutoff = None if top_k is None else positive_integer(top_k, "top_k")
     depths = _depths(precision_at)
     queries = items(query_codes, query_labels, "query")
@@ -141,7 +136,7 @@ def evaluate(
     _check_widths(queries, database)
     cutoff = database.size if cutoff is None else min(cutoff, database.size)
     ranks = _ranks(database.size, depths)
-    total, relevant = histograms(queries, database, device)
+    total, relevant = histograms(queries, database)
     harmonic = harmonic_numbers(database.size)
     scored = {
         rule: average_precision(total, relevant, cutoff, rule, harmonic) for rule in {ties, *TIES[2:]} - {"stable"}
