@@ -30,9 +30,26 @@ COPIED = ("cells", "pipeline", "published", "stages", "studies", ".dvcignore", "
 SETTINGS = ("MLFLOW_", "DVC_", "MAKE", "MFLAGS")
 
 
+#: Fixtures that run DVC, training, a server or a browser: tests that use one are ``slow``.
+SLOW_FIXTURES = {
+    "finished", "first_repro", "quick", "committed", "by_dvc", "chromium", "imports", "first", "submitted",
+}  # fmt: skip
+#: Files and folders of tests that do so by themselves.
+SLOW_PLACES = ("operations/", "test_chain.py", "test_make.py", "test_extending.py", "test_raw_files.py")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _mark_slow(items)
     _keep_groups_together(config, items)
     _skip_without_cuda(items)
+
+
+def _mark_slow(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(ROOT / "tests").as_posix()
+        if place.startswith(SLOW_PLACES) or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 def _keep_groups_together(config: pytest.Config, items: list[pytest.Item]) -> None:

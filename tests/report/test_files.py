@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from pipeline.report.source import read
 from pipeline.report.tables import Column, Table, Value, build, markdown
-from pipeline.report.tables.formats import KINDS, latex, spread, write_files
+from pipeline.report.tables.formats import KINDS, csv_text, latex, write_files
 from pipeline.report.tables.formats.latex import LONG, escape
 from tests.report.making import batched, beside, lose, timed, tuned
 from tests.report.test_tables import build_tables, page, written
@@ -112,7 +112,7 @@ def test_results_file_gives_every_digit_back(whole: Path) -> None:
 def test_stars_and_missing_numbers_in_csv() -> None:
     rows = [[Value("a"), Value("0.1000", "0.1", "x", Value("0.0", "0.01", "x_std"), star=True)],
             [Value("b"), Value("n/a", "", "x", reason="lost", note="lost")]]  # fmt: skip
-    text = spread(Table("t", "T", [], [Column("name", numeric=False), Column("x %")], rows))
+    text = csv_text(Table("t", "T", [], [Column("name", numeric=False), Column("x %")], rows))
     assert text == "name,x_percent,x_percent_std,x_percent_star,x_percent_note\na,0.1,0.01,yes,\nb,,,,lost\n"
 
 

@@ -8,7 +8,7 @@ from pipeline.report.tables.formats.markdown import markdown, markdown_table
 from pipeline.report.tables.formats.plain import plain
 from pipeline.report.tables.model import Table
 
-__all__ = ["latex", "markdown", "plain", "write_files"]
+__all__ = ["csv_text", "latex", "markdown", "plain", "write_files"]
 
 KINDS = {"csv": csv_text, "md": markdown_table, "tex": latex}
 
