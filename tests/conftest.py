@@ -35,7 +35,10 @@ SLOW_FIXTURES = {
     "finished", "first_repro", "quick", "committed", "by_dvc", "chromium", "imports", "first", "submitted",
 }  # fmt: skip
 #: Files and folders of tests that do so by themselves.
-SLOW_PLACES = ("operations/", "test_chain.py", "test_make.py", "test_extending.py", "test_raw_files.py")
+SLOW_PLACES = (
+    "operations/", "report/test_figures.py", "report/test_files.py", "training/test_loop.py", "test_chain.py",
+    "test_make.py", "test_extending.py", "test_raw_files.py",
+)  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker

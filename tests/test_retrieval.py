@@ -72,6 +72,7 @@ def all_orders(distance: Array, relevant: Array) -> list[Array]:
 
 
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.slow
 def test_every_tie_rule_equals_brute_force_over_all_orders(seed: int) -> None:
     size, bits = [(1, 1), (2, 1), (3, 2), (5, 1), (6, 1), (6, 2), (6, 3), (6, 4)][seed % 8]
     data = problem(seed, 3, size, bits)

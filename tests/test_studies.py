@@ -33,6 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return copy_project(tmp_path_factory.mktemp("studies"))
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("studies")
 @every_study
 def test_the_graph_loads_with_every_stage_of_every_cell(name: str, project: Project) -> None:
@@ -181,6 +182,7 @@ def test_an_unknown_study_is_one_line(folder: Path) -> None:
         studies.compose("wr-smal", folder)
 
 
+@pytest.mark.slow
 def test_edits_that_git_does_not_have_are_not_overwritten(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     project.run("git", "add", "-A")

@@ -158,7 +158,7 @@ class Present:
     def _why_not(self, path: str) -> str:
         record = read(self.study / path)
         if record is None or (_identified(path) and content(self.study, path) not in record.files.values()):
-            return f"nothing says what {self.study / path} was made of"
+            return f"{self.study / path} has no record of what it was made from"
         for entry in [*record.made_by.values(), _own(record)]:
             above = [_output(name) for name in entry["inputs"] if name not in record.made_by]
             for output in above:
@@ -174,7 +174,7 @@ class Present:
         try:
             code_now, params_now, _ = _declared(stage, item, self.params)
         except (KeyError, TypeError):
-            return f"made by the stage {stage}, which there is no more, or for params that there are no more"
+            return f"made by the stage {stage} or with params that no longer exist"
         for line in differences(params, params_now):
             return f"made with other params ({line})"
         for name in [*code, *code_now]:

@@ -25,6 +25,7 @@ def test_digits_are_grey_scans_with_one_label_each(digits: Dataset) -> None:
     assert digits.class_names == list("0123456789")
 
 
+@pytest.mark.slow
 def test_digits_become_arrays(digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = sound(digits, "digits", tmp_path / "data")
     assert (data.images == data.images[..., :1]).all()

@@ -30,6 +30,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_a_killed_prepare_goes_on_where_it_was(project: Project, tmp_path: Path) -> None:
     data, aside = project.results / "data", project.results / ".partial" / "drawn-data"
     journal = aside / "journal.jsonl"

@@ -122,7 +122,7 @@ def test_a_study_with_the_published_numbers_looks_like_the_paper(
     verdicts = {value.text for value in column(found["beside"], "ours is")}
     assert verdicts == {"equal"}
     size = len(of_table(table, dataset))
-    assert f"set beside {size}; {size} of them have a counterpart" in found["beside"].caption[0]
+    assert f"compared with {size}; {size} of them have a counterpart" in found["beside"].caption[0]
     assert f"Ours is lower in 0 of these {size}." in found["beside"].caption
 
 

@@ -52,7 +52,7 @@ def test_differences_and_improvements(tmp_path: Path) -> None:
     verdicts = [r["ours is"].text for r in rows.values()]
     caption = " ".join(tables_of(folder)["beside"].caption)
     compared = len(verdicts) - verdicts.count("not compared")
-    assert "Of the 410 numbers" in caption and f"set beside 54; {compared} of them have a counterpart" in caption
+    assert "Of the 410 numbers" in caption and f"compared with 54; {compared} of them have a counterpart" in caption
     assert f"Ours is lower in {verdicts.count('lower')} of these {compared}." in caption
 
 
@@ -136,6 +136,7 @@ def test_what_differs_is_computed(tmp_path: Path) -> None:
     assert verdicts["training.batch_size"] == "not recorded"
 
 
+@pytest.mark.slow
 def test_counterparts_over_all_studies(tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     results = project.folder / "results"

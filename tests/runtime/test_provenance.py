@@ -134,7 +134,7 @@ def test_a_result_that_nothing_speaks_of_is_none(text: str | None, study: Study)
         file.unlink()
     else:
         file.write_text(text)
-    assert reasons(params, layout)[CELL.name] == f"nothing says what {file.parent} was made of"
+    assert reasons(params, layout)[CELL.name] == f"{file.parent} has no record of what it was made from"
 
 
 def test_data_of_another_make_are_told(study: Study) -> None:
@@ -250,6 +250,7 @@ def test_mlflow_gets_no_run_of_what_never_was(harmed: Project) -> None:
     assert client.search_runs([client.get_experiment_by_name("small").experiment_id]) == []
 
 
+@pytest.mark.slow
 def test_a_study_survives_that_its_raw_data_move(tmp_path: Path) -> None:
     from tests.datasets.making import photo
 

@@ -41,7 +41,7 @@ def complete_or_say_how(params: dict[str, Any]) -> None:
         complete(params)
     except Exception as error:  # whatever a server or a driver raises
         print(
-            f"warning: MLflow could not be completed ({reason(error)}); the results are kept all the same, and "
+            f"warning: MLflow could not be completed ({reason(error)}); the results are kept, and "
             "`make track` logs them later",
             file=sys.stderr,
         )
@@ -54,7 +54,7 @@ MEANINGS = {
     "imed out": "doesn't answer in time",
     "onnection refused": "doesn't answer (nothing is there)",
     "Failed to establish": "can't be reached",
-    "NameResolution": "has a name that nobody knows",
+    "NameResolution": "has a host name that can't be resolved",
     "Max retries": "can't be reached",
     "Connection aborted": "breaks connections off",
 }

@@ -119,7 +119,7 @@ def finished(project: Project, process: "subprocess.Popen[str]") -> list[str]:
 def one_warning(lines: list[str]) -> None:
     (line,) = lines
     assert line.startswith(f"warning: MLflow has not logged {CELL.name} (")
-    assert line.endswith("its results are kept all the same, and `make track` logs them later")
+    assert line.endswith("its results are kept, and `make track` logs them later")
 
 
 def whole_history(project: Project, uri: str, study: str) -> Any:

@@ -38,7 +38,7 @@ def _caption(found: list[Pair], source: Source) -> list[str]:
     lower = sum(pair.lower for pair in paired)
     # a number that two of the study's tables print is two of the 410
     counts = (
-        f"Of the {len(retrieval())} numbers that the two papers print, this study is set beside {len(found)}; "
+        f"Of the {len(retrieval())} numbers that the two papers print, this study is compared with {len(found)}; "
         f"{len(paired)} of them have a counterpart: same dataset, method, quantizer, bits and metric."
     )
     if found and not found[0].same_dataset:
