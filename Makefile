@@ -31,7 +31,7 @@ repro: .venv/.repro ## run what is out of date (dvc repro), then print the resul
 ui: .venv/.repro track ## open MLflow on the results (prints the address of the training runs)
 	@exec python -m pipeline ui
 
-sweep: .venv/.repro ## the same in parallel on all cores and GPUs, or on RAY_ADDRESS's cluster (ARGS=--dry-run ...)
+sweep: .venv/.repro ## run what is out of date in parallel: all cores and GPUs, or RAY_ADDRESS's cluster (ARGS=--dry-run)
 	@python -m pipeline sweep $(ARGS)
 	@$(if $(findstring --dry-run,$(ARGS)),,python -m pipeline results)
 

@@ -45,7 +45,7 @@ def followed(params: dict[str, Any], layout: Layout, cell: Cell) -> Iterator[Non
         reason = follower.finish()
         if reason:
             print(
-                f"warning: MLflow has not logged {cell.name} ({reason}); its results are kept all the same, "
+                f"warning: MLflow has not logged {cell.name} ({reason}); its results are kept, "
                 "and `make track` logs them later",
                 file=sys.stderr,
             )
