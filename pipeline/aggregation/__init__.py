@@ -1,4 +1,4 @@
-"""Cells become tables: one row a cell, one row a (method, quantizer, bits) with its test against the baseline."""
+"""A study's tables: one row per cell, and one row per (method, quantizer, bits) tested against the baseline."""
 
 from pipeline.aggregation.comparison import BALANCE, BASELINE, KEYS, TIE_BOUNDS
 

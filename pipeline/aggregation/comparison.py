@@ -1,4 +1,4 @@
-"""One row a (method, quantizer, bits), with its test against the baseline."""
+"""Means over seeds per (method, quantizer, bits), and tests against the baseline quantizer."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,10 +8,10 @@ import pandas as pd
 from pipeline.runtime.layout import Group
 from pipeline.statistics import compare, holm
 
-#: The quantizer that the others of the same method and code length are compared with.
+#: The quantizer that the other quantizers of the same method and code length are compared with.
 BASELINE = "original"
 KEYS = ["method", "quantizer", "bits"]
-#: What ``evaluate`` measures on codes apart from retrieval, in the order of the table.
+#: Metrics of the codes that ``evaluate`` computes besides the retrieval metrics, in table order.
 BALANCE = [
     "bit_imbalance",
     "bit_correlation",
@@ -29,12 +29,21 @@ def result_table(
 ) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds, and each quantizer's test against ``original``.
 
-    A paired test, and its difference, compare the seeds that both have; where that is not all of them, or where no
-    test is possible, ``<metric>_note`` says so. A cell that has no value of a metric (codes whose bits are all dead
-    have no correlation) is left out of it. ``<metric>_p_holm`` is adjusted for all tests of the metric in the table.
+    A paired test and its difference use the seeds that both quantizers have. ``<metric>_note`` says if these are not
+    all seeds, or why no test is possible. A cell without a value of a metric is left out of that metric (for example,
+    bit correlation is undefined if all bits are dead). ``<metric>_p_holm`` is adjusted for all tests of the metric in
+    the table.
 
     Args:
-        groups: the rows, each with why cells of it are missing, or nothing; those of ``table`` unless given.
+        table: one row per cell, with the columns ``KEYS``, ``seed`` and ``metrics``.
+        metrics: the columns to average and test.
+        paired: whether to use the paired t-test; otherwise Welch's.
+        groups: the rows of the result, each with the reason why cells of it are missing, or an empty string. Default:
+            the groups of ``table``.
+
+    Returns:
+        one row per group: ``KEYS``, ``n`` cells, and for each metric its ``_mean``, ``_std``, ``_difference``,
+        ``_improvement_percent``, ``_p_value``, ``_low``, ``_high``, ``_effect_size``, ``_note`` and ``_p_holm``.
     """
     if groups is None:
         groups = dict.fromkeys((Group(*keys) for keys in table[KEYS].itertuples(index=False)), "")

@@ -1,4 +1,4 @@
-"""What only some studies ask for: tuning, timing, batch sizes, t-SNE, galleries."""
+"""Tables that only some studies ask for: tuning, timing, batch sizes, t-SNE, galleries."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ from pipeline.runtime.outputs import read_json
 from pipeline.training.setting import spelled
 from pipeline.training.tuning import settings
 
-#: Whether a folder holds what the present params and code make.
+#: Whether a folder holds an output of the current params and code.
 There = Callable[[Path], bool]
 
 
 def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
-    """Every folder among the metrics that params.yaml asks for, beside those of the grid's cells."""
+    """The metrics folders that the params ask for, apart from the grid cells' metrics and informativeness."""
     timing = params["timing"]
     for method, size in product(timing["methods"], timing["batch_sizes"]):
         yield layout.timing(method, size)
@@ -35,14 +35,14 @@ def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
 
 
 def batch_sizes(params: dict[str, Any]) -> list[tuple[Group, int]]:
-    """The (group, batch size) whose validation mAP is asked for."""
+    """The (group, batch size) pairs whose validation mAP the params ask for."""
     section = params["batch_size"]
     lists = (section[key] for key in ("methods", "quantizers", "bits", "values"))
     return [(Group(method, quantizer, bits), size) for method, quantizer, bits, size in product(*lists)]
 
 
 def shown(params: dict[str, Any]) -> list[Cell]:
-    """The cells that are asked to be looked at."""
+    """The cells to visualize by t-SNE and galleries."""
     return [Cell(*found) for found in product(*(params["visualize"][key] for key in (*_PLURAL, "seeds")))]
 
 
@@ -50,7 +50,7 @@ _PLURAL = ("methods", "quantizers", "bits")
 
 
 def budget(params: dict[str, Any]) -> dict[str, Any] | None:
-    """How much was tried for each quantizer; None where nothing was tuned."""
+    """The tuning's seeds, number of settings per quantizer, and candidates; None if nothing was tuned."""
     if params["tune"] is None:
         return None
     candidates = {quantizer: params["candidates"][quantizer] for quantizer in params["grid"]["quantizers"]}
@@ -62,10 +62,15 @@ def budget(params: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def missing(params: dict[str, Any], layout: Layout, why_not: Callable[[Path], str]) -> list[dict[str, Any]]:
-    """What was asked for beside cells' metrics and isn't there, as records like those of missing cells.
+    """The outputs besides the cells' metrics that the params ask for but that are missing or outdated.
 
     Args:
+        params: the study's params.
+        layout: the study's paths.
         why_not: ``provenance.Present.why_not``.
+
+    Returns:
+        records like those of missing cells; method, quantizer, bits and seed are empty.
     """
     wanted = [*folders(params, layout)]
     wanted += [
@@ -81,7 +86,7 @@ def missing(params: dict[str, Any], layout: Layout, why_not: Callable[[Path], st
 def write(params: dict[str, Any], layout: Layout, target: Path, there: There) -> None:
     """Write ``tuning.csv``, ``timing.csv``, ``batch_size.csv``, ``tsne.csv``, ``gallery.csv`` and ``gallery/*.png``.
 
-    Each only where the study asks for it and something of it is there.
+    A table is written only if the study asks for it and it has rows.
     """
     tables = {
         "tuning.csv": tuning_table(params, layout, there),
@@ -96,9 +101,9 @@ def write(params: dict[str, Any], layout: Layout, target: Path, there: There) ->
 
 
 def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
-    """A row a setting that was tried: mean and standard deviation over tuning seeds, and whether it was chosen.
+    """One row per setting that was tried: mean and standard deviation over tuning seeds, and whether it was chosen.
 
-    Where the loss wasn't finite with some seed, mean and deviation are empty and ``note`` says why.
+    If the loss was not finite for some seed, mean and standard deviation are empty and ``note`` gives the reason.
     """
     if params["tune"] is None:
         return pd.DataFrame()
@@ -121,7 +126,7 @@ def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.Dat
 
 
 def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
-    """A row a (method, quantizer, batch size): seconds an epoch, and the overhead over the baseline's median."""
+    """One row per (method, quantizer, batch size): seconds per epoch, and the overhead over the baseline's median."""
     section, rows = params["timing"], []
     for method, size in product(section["methods"], section["batch_sizes"]):
         folder = layout.timing(method, size)
@@ -149,7 +154,7 @@ def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.Dat
 
 
 def batch_size_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
-    """A row a (method, quantizer, bits, batch size): validation mAP over seeds."""
+    """One row per (method, quantizer, bits, batch size): validation mAP over seeds."""
     rows = []
     for group, size in batch_sizes(params):
         found = [layout.batch_size(group, size, seed) for seed in params["batch_size"]["seeds"]]
@@ -163,7 +168,7 @@ def batch_size_table(params: dict[str, Any], layout: Layout, there: There) -> pd
 
 
 def tsne_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
-    """A row a point: the maps of images and features of each seed, then of the shown cells' codes."""
+    """One row per point: the t-SNE maps of images and features of each seed, then of the visualized cells' codes."""
     keys = [
         ({**dict.fromkeys(KEYS), "seed": seed}, layout.visualized_inputs(seed)) for seed in params["visualize"]["seeds"]
     ]
@@ -172,7 +177,10 @@ def tsne_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataF
 
 
 def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path, there: There) -> pd.DataFrame:
-    """A row a neighbour of the shown cells' queries; copies their tiles to ``<cell>.png`` in ``pictures``."""
+    """One row per retrieved image of the visualized cells' queries.
+
+    Copies each cell's gallery image to ``<cell>.png`` in ``pictures``.
+    """
     cells = [cell for cell in shown(params) if there(layout.visualized(cell))]
     for cell in cells:
         pictures.mkdir(exist_ok=True)
@@ -181,7 +189,7 @@ def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path, there:
 
 
 def _gathered(files: list[tuple[dict[str, Any], Path]]) -> pd.DataFrame:
-    """The rows of all files, each with its file's key in front."""
+    """The rows of all files, with each file's key columns first."""
     frames = []
     for key, file in files:
         rows = stored.table(file)

@@ -1,4 +1,4 @@
-"""Cells become tables: one row a cell, one row a (method, quantizer, bits) with its test against the baseline."""
+"""Writes a study's tables from the outputs of its cells."""
 
 import json
 import shutil
@@ -18,7 +18,16 @@ from pipeline.runtime.outputs import read_json, write_json
 
 
 def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
-    """Write the study's tables, after removing what isn't of the study any more (``drop_others``)."""
+    """Delete results that the params no longer ask for (``drop_others``), then write the study's tables.
+
+    Args:
+        params: the study's params.
+        layout: the study's paths.
+        target: an existing folder for the tables.
+
+    Raises:
+        UserError: no cell has metrics.
+    """
     drop_others(params, layout)
     write(params, layout, target)
 
@@ -26,13 +35,21 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
 def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     """Write the study's tables.
 
-    ``cells.csv``: one row a cell. ``results.csv`` and ``results.json``, ``balance.csv``: one row a
-    (method, quantizer, bits) with tests against the baseline. ``history.csv`` and ``curves.csv``: mean and standard
-    deviation over seeds for each epoch, or each rank and radius. ``map.json``: the headline numbers, for
-    ``dvc metrics show``. ``about.json``: the protocol, and which cells have no numbers and why. What only some studies
-    ask for: see ``asked.py``.
+    - ``cells.csv``: one row per cell.
+    - ``results.csv``, ``results.json`` and ``balance.csv``: one row per (method, quantizer, bits) with tests against
+      the baseline. ``informativeness.csv``: the same, if the study measures it.
+    - ``history.csv``: mean and standard deviation over seeds for each epoch.
+    - ``curves.csv``: the same for each rank and each Hamming radius.
+    - ``map.json``: the mean mAPs, for ``dvc metrics show``.
+    - ``about.json``: the protocol, and the cells without metrics with the reasons.
+    - Optional tables: see ``optional_outputs.py``.
 
-    A cell without metrics is left out of means, and named; the tables of the others are made all the same.
+    Cells without metrics are left out of the means and listed in ``about.json``.
+
+    Args:
+        params: the study's params.
+        layout: the study's paths.
+        target: an existing folder for the tables.
 
     Raises:
         UserError: no cell has metrics.
@@ -68,10 +85,11 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
 
 
 def drop_others(params: dict[str, Any], layout: Layout) -> None:
-    """Remove results among the metrics and tuned settings that these params don't ask for.
+    """Delete outputs in the metrics and tuning folders that the params don't ask for.
 
-    ``aggregate`` depends on both folders as a whole. DVC's cache keeps what is removed; a value put back is restored,
-    not run. Whatever the pipeline didn't make stays, with a line that says so.
+    The ``aggregate`` stage depends on both folders as a whole. Deleted outputs remain in DVC's cache: if a param is
+    changed back, DVC restores them instead of running the stage again. Files that the pipeline didn't write are kept,
+    with a warning.
     """
     cells, groups = cells_of(params["grid"]), groups_of(params["grid"])
     wanted = {layout.metrics(cell) for cell in cells} | {layout.tuning(group) for group in groups}
@@ -86,9 +104,12 @@ def drop_others(params: dict[str, Any], layout: Layout) -> None:
 
 
 def present(params: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
-    """The grid's cells that have metrics of the present params and code, and the others with the ``reason``.
+    """Split the grid's cells into those with metrics of the current params and code, and the missing ones.
 
-    A stage that fails leaves what later stages made of its earlier outputs where it is; those metrics are no cell's.
+    If a stage fails, metrics computed from its earlier outputs stay on disk. Such outdated metrics count as missing.
+
+    Returns:
+        the cells with metrics, and a record (cell, method, quantizer, bits, seed, ``reason``) for each missing cell.
     """
     now = provenance.Present(params, layout.folder)
     there, missing = [], []
@@ -101,7 +122,10 @@ def present(params: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[di
 
 
 def _why_not(cell: Cell, now: provenance.Present, layout: Layout) -> str:
-    """Why a cell has no metrics of the present params and code; empty where it has."""
+    """Why a cell has no metrics of the current params and code; empty if it has.
+
+    If the cell or its group has a recorded failure, that is the reason.
+    """
     reason = now.why_not(layout.metrics(cell))
     failures = [layout.failure(cell), layout.failure(cell.group)] if reason else []
     told = [failed.read_text(encoding="utf-8").strip() for failed in failures if failed.exists()]
@@ -109,7 +133,7 @@ def _why_not(cell: Cell, now: provenance.Present, layout: Layout) -> str:
 
 
 def outdated(params: dict[str, Any], layout: Layout) -> str:
-    """Why the report isn't what the present params and code would make of the present cells; empty where it is."""
+    """Why the report is outdated with respect to the current params, code and cells; empty if it is up to date."""
     if reason := provenance.Present(params, layout.folder).why_not(layout.report):
         return reason
     named = {record["cell"] for record in read_json(layout.tables / "about.json")["missing"]}
@@ -121,13 +145,17 @@ def outdated(params: dict[str, Any], layout: Layout) -> str:
 
 
 def _why(group: Group, missing: list[dict[str, Any]]) -> str:
-    """Why a group has fewer cells than seeds: the reasons of its missing cells, each once."""
+    """The distinct reasons of a group's missing cells; empty if none is missing."""
     own = [record["reason"] for record in missing if record["cell"].rpartition("-")[0] == group.name]
     return "; ".join(dict.fromkeys(own))
 
 
 def cell_table(cells: list[Cell], parts: list[str], layout: Layout, now: provenance.Present) -> pd.DataFrame:
-    """One row a cell, in the grid's order, with all that was measured; ``informativeness_<part>`` where it was."""
+    """One row per cell, in grid order, with all its metrics.
+
+    ``informativeness_<part>`` and ``informativeness_<part>_over_restarts`` are the mean and standard deviation over
+    restarts; they are empty if not measured.
+    """
     rows = []
     for cell in cells:
         row = read_json(layout.metrics(cell) / "metrics.json")
@@ -141,7 +169,17 @@ def cell_table(cells: list[Cell], parts: list[str], layout: Layout, now: provena
 
 
 def over_seeds(cells: list[Cell], layout: Layout, name: str, keys: list[str]) -> pd.DataFrame:
-    """Mean and standard deviation over seeds of every column of the cells' files of this name, for each key."""
+    """Mean and standard deviation over seeds of every column of the cells' files called ``name``.
+
+    Args:
+        cells: the cells to read.
+        layout: the study's paths.
+        name: a CSV file in each cell's metrics folder.
+        keys: columns that identify a row of the file, such as ``["epoch"]``.
+
+    Returns:
+        one row per (method, quantizer, bits) and keys, with columns ``<column>_mean`` and ``<column>_std``.
+    """
     frames = []
     for cell in cells:
         frame = stored.table(layout.metrics(cell) / name)
@@ -155,7 +193,7 @@ def over_seeds(cells: list[Cell], layout: Layout, name: str, keys: list[str]) ->
 
 
 def headline(results: pd.DataFrame) -> dict[str, float]:
-    """``method-quantizer-bits`` -> mean mAP over seeds: a column each of `dvc metrics show` and `dvc exp show`."""
+    """Mean mAP over seeds by ``method-quantizer-bits``: the columns of `dvc metrics show` and `dvc exp show`."""
     return {
         f"{row['method']}-{row['quantizer']}-{row['bits']}": round(row["map_mean"], 6)
         for row in results.to_dict("records")
@@ -164,7 +202,7 @@ def headline(results: pd.DataFrame) -> dict[str, float]:
 
 
 def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
-    """The protocol behind the tables: what a reader must know to compare the numbers with others."""
+    """The protocol behind the tables: the facts needed to compare the numbers with other results."""
     manifest = read_json(layout.data / "manifest.json")
     seeds = params["grid"]["seeds"]
     split = read_json(layout.split(seeds[0]) / "split.json")
@@ -175,7 +213,7 @@ def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
         "images": manifest["images"],
         "image_size": manifest["image_size"],
         "classes": len(manifest["classes"]),
-        # Of images with one label each no query has more relevant ones; with several labels there is no such limit.
+        # With one label per image, no query has more relevant images; with several labels this bound does not hold.
         **({"largest_class": max(manifest["classes"].values())} if manifest["labels_per_image"] <= 1 else {}),
         "content_hash": manifest["content_hash"],
         "protocol": params["split"]["protocol"],

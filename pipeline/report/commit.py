@@ -1,13 +1,18 @@
-"""Which commit the code and params of a result are of."""
+"""The commit of the code and params that made a result."""
 
 import subprocess
 
-#: What can change a number. Lock files aren't among them: they are committed after the results are there.
+#: Paths whose content can change a result. Lock files are excluded because they are committed after the results.
 MADE_OF = ("pipeline", "stages", "cells", "dvc.yaml", "params.yaml", "published")
 
 
 def commit() -> str:
-    """The last commit that changed code or params (12 digits), and whether the files differ; empty without git."""
+    """The last commit that changed code or params.
+
+    Returns:
+        the first 12 digits of its hash, followed by `` with changes`` if tracked files differ from it; empty without
+        git.
+    """
     found = _git("log", "-1", "--format=%H", "--", *MADE_OF)[:12]
     changed = found and _git("status", "--porcelain", "--untracked-files=no", "--", *MADE_OF)
     return f"{found} with changes" if changed else found

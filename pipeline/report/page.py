@@ -1,4 +1,4 @@
-"""The report as one page, with everything that it needs inside, and the files beside it."""
+"""Writes the report: one self-contained HTML page, and the same tables and figures as files."""
 
 import base64
 import hashlib
@@ -15,9 +15,9 @@ from pipeline.report.source import Source, read
 from pipeline.report.tables import Table, build, markdown, plain, write_files
 
 HERE = Path(__file__).parent
-#: Characters of figures on the page; what is beyond is linked, so that a page of the largest study opens on a phone.
+#: Limit of inline SVG in characters. Further figures are linked, so that the largest study's page opens on a phone.
 INLINE_LIMIT = 5_000_000
-#: Entries of the contents that need no folding.
+#: The largest number of entries of a table of contents that is not folded.
 FLAT = 12
 
 
@@ -28,10 +28,10 @@ def write(tables: Path, target: Path, commit: str = "") -> None:
         tables: the aggregate stage's folder.
         target: an existing empty folder. Gets ``index.html``, ``results.md``, ``results.txt``,
             ``tables/*.csv``, ``*.md`` and ``*.tex``, and ``figures/*.svg`` and ``*.png``.
-        commit: of the code and params, for the page's head.
+        commit: the commit of the code and params, shown at the top of the page.
 
     Raises:
-        UserError: an input file is missing, or cannot be read as what it should be.
+        UserError: an input file is missing or invalid.
     """
     source = read(tables)
     built = build(source)
@@ -50,7 +50,14 @@ def write(tables: Path, target: Path, commit: str = "") -> None:
 
 
 def page(source: Source, tables: list[Table], groups: list[figures.Group], commit: str = "") -> str:
-    """The page as text; the first of ``tables`` is the results."""
+    """Render the page as HTML.
+
+    Args:
+        source: the aggregated tables.
+        tables: the report's tables, first the results table.
+        groups: the figures.
+        commit: the commit of the code and params, shown at the top of the page; nothing is shown if empty.
+    """
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader(HERE),
@@ -80,7 +87,7 @@ def page(source: Source, tables: list[Table], groups: list[figures.Group], commi
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the contents; ``inner`` is folded away."""
+    """An entry of the table of contents; its ``inner`` entries are folded."""
 
     title: str
     anchor: str
@@ -88,7 +95,10 @@ class Entry:
 
 
 def contents(tables: list[Table], groups: list[figures.Group]) -> list[Entry]:
-    """What the page holds, in page order; tables and figures are one folded entry each where a flat list is long."""
+    """The table of contents, in page order.
+
+    If a flat list has more than ``FLAT`` entries, the figures and the further tables are one folded entry each.
+    """
     results, *others = [Entry(table.title, f"{table.name}-section") for table in tables]
     pictures = [Entry(group.title, group.name) for group in groups]
     start = [results, Entry("How to read this", "reading")]
@@ -100,7 +110,7 @@ def contents(tables: list[Table], groups: list[figures.Group]) -> list[Entry]:
 
 
 def within(limit: int, groups: list[figures.Group]) -> list[figures.Group]:
-    """The groups with as many of their pictures, in page order, as ``limit`` characters hold; others lose ``svg``."""
+    """Keep inline SVGs, in page order, that fit in ``limit`` characters in total; clear the others."""
     shown = []
     for group in groups:
         pictures = []
@@ -113,7 +123,7 @@ def within(limit: int, groups: list[figures.Group]) -> list[figures.Group]:
 
 
 def _hash(script: str) -> str:
-    """The script's name in the page's content policy: no other script can run there."""
+    """The script's hash for the page's Content-Security-Policy, which blocks all other scripts."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 

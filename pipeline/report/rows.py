@@ -1,4 +1,4 @@
-"""Rows of the aggregate stage's files, and what can be asked of one."""
+"""Helpers for the rows of the aggregate stage's files."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ Row = dict[str, str]
 
 
 def records(table: pandas.DataFrame | None) -> Iterator[Row]:
-    """The rows of a file; none where the study didn't ask for it."""
+    """The rows of a table; none if the study has no such table."""
     if table is not None:
         yield from table.to_dict("records")
 
 
 def why_missing(row: Row, name: str, source: Source) -> str:
-    """Why a row has no mean: what failed in its cells comes before what the tests say about it."""
+    """Why a row has no mean: its note (missing cells, or no test), else the reasons of its missing cells."""
     note = row.get(f"{name}_note", "")
     if note and note != "baseline":
         return note
@@ -24,9 +24,14 @@ def why_missing(row: Row, name: str, source: Source) -> str:
 
 
 def significant(row: Row, column: str, source: Source) -> bool:
-    """Whether the row's p-value is below the study's level, from as many seeds as an effect size needs.
+    """Whether the row's p-value is below the study's significance level and the row has an effect size.
 
-    Below three seeds p says next to nothing, and ``pipeline.statistics`` gives no effect size.
+    ``pipeline.statistics`` gives no effect size below three seeds, where the p-value is not reliable either.
+
+    Args:
+        row: a row of an aggregated table.
+        column: ``<metric>_p_value`` or ``<metric>_p_holm``.
+        source: the aggregated tables.
     """
     p, level = number(row.get(column, "")), source.about["significance"]
     metric = column.removesuffix("_p_value").removesuffix("_p_holm")

@@ -1,4 +1,4 @@
-"""What the aggregate stage left: read, checked, and kept as the text that stands in the files."""
+"""Reads and checks the aggregate stage's files."""
 
 import json
 import math
@@ -21,7 +21,7 @@ COLUMNS = {
     "balance.csv": (*KEYS, "n"),
     "curves.csv": (*KEYS, "by", "at", "precision_mean", "recall_mean"),
 }  # fmt: skip
-#: What only some studies measure, by file; a file that isn't there wasn't asked for.
+#: Columns of the files that only some studies have.
 OPTIONAL = {
     "informativeness.csv": (*KEYS, "n"),
     "tuning.csv": (*KEYS, "trial", "setting", "n", "validation_map_mean", "validation_map_std", "chosen"),
@@ -41,16 +41,16 @@ OPTIONAL = {
         "relevant",
     ),
 }
-#: Columns that say which point a row is; what is measured there may be missing.
+#: Numeric columns that identify a row and so must hold a number; measured values may be missing.
 NUMBERS = {"bits", "seed", "epoch", "batch_size", "label", "row", "rank", "distance"}
 AGAIN = "Run the aggregate stage again."
-#: Keys of ``about.json``.
+#: Required keys of ``about.json``.
 ABOUT = (
     "study", "dataset", "images", "image_size", "classes", "content_hash", "protocol", "split", "seeds", "backbone",
     "training", "ties", "top_k", "precision_at", "informativeness", "selection", "tune", "published", "class_names",
     "test", "significance", "methods", "quantizers", "missing",
 )  # fmt: skip
-#: Keys that the value of one of these must hold, where it isn't null (a list: each of its items).
+#: Required keys of these values of ``about.json`` (of each item in a list), unless the value is null.
 ABOUT_INNER = {
     "published": ("dataset", "tables"),
     "tune": ("seeds", "settings", "candidates"),
@@ -60,7 +60,7 @@ ABOUT_INNER = {
 
 @dataclass(frozen=True)
 class Source:
-    """The aggregate stage's folder in memory; every CSV value is still text, so that no digit is lost."""
+    """The contents of the aggregate stage's folder; CSV values are kept as text, so that no digit is lost."""
 
     about: dict[str, Any]
     results: pandas.DataFrame
@@ -68,7 +68,7 @@ class Source:
     history: pandas.DataFrame
     balance: pandas.DataFrame
     curves: pandas.DataFrame
-    # None where the study didn't ask for it:
+    # None if the study does not have it:
     informativeness: pandas.DataFrame | None = None
     tuning: pandas.DataFrame | None = None
     timing: pandas.DataFrame | None = None
@@ -100,39 +100,39 @@ class Source:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the aggregated metrics beside ``map``, such as ``precision@100``, in column order."""
+        """Names of the metrics other than ``map`` and its tie bounds, such as ``precision@100``, in column order."""
         return [name for name in measured(self.results) if name not in ("map", *TIE_BOUNDS)]
 
     @property
     def map_label(self) -> str:
-        """``mAP``, or ``mAP@k`` where only the k nearest images count."""
+        """``mAP``, or ``mAP@k`` if only the k nearest images count."""
         top = self.about["top_k"]
         return "mAP" if top is None else f"mAP@{top}"
 
     @property
     def tune(self) -> dict[str, Any] | None:
-        """The tuning's seeds, settings a quantizer and candidates; None where nothing was tuned."""
+        """The tuning's seeds, number of settings per quantizer, and candidates; None if nothing was tuned."""
         tune: dict[str, Any] | None = self.about["tune"]
         return tune
 
     @property
     def published(self) -> dict[str, Any]:
-        """The published tables that the study is set beside, and the published dataset that its own stands for."""
+        """The published tables to compare the study with, and the published dataset that corresponds to the study's."""
         published: dict[str, Any] = self.about["published"]
         return published
 
     @property
     def missing(self) -> list[dict[str, Any]]:
-        """The cells without numbers, each with its reason."""
+        """The cells and other outputs without numbers, each with its reason."""
         return list(self.about["missing"])
 
     @property
     def unmeasured(self) -> list[str]:
-        """What the study asks for beside its cells and doesn't have: ``csq.timing-64``."""
+        """Names of the missing outputs that are not cells, such as ``csq.timing-64``."""
         return [str(record.get("cell", "")) for record in self.missing if not record["method"]]
 
     def reason(self, method: str, quantizer: str, bits: str) -> str:
-        """Why cells of this (method, quantizer, bits) have no numbers; empty where all have."""
+        """Why cells of this (method, quantizer, bits) have no numbers; empty if all have."""
         key = (method, quantizer, float(bits))
         reasons = [str(cell["reason"]) for cell in self.missing
                    if cell["method"] and (cell["method"], cell["quantizer"], float(cell["bits"])) == key]  # fmt: skip
@@ -140,12 +140,12 @@ class Source:
 
 
 def measured(table: pandas.DataFrame) -> list[str]:
-    """Names of the metrics whose means a table holds, in column order."""
+    """Names of the metrics that have a mean in the table, in column order."""
     return [column.removesuffix("_mean") for column in table.columns if column.endswith("_mean")]
 
 
 def number(text: str) -> float | None:
-    """The number that ``text`` spells; None for an empty field, ``nan`` or what is no number."""
+    """``text`` as a number; None if it is empty, ``nan`` or not a number."""
     try:
         value = float(text)
     except ValueError:
@@ -157,10 +157,11 @@ def read(folder: Path) -> Source:
     """Read the files of the aggregate stage.
 
     Args:
-        folder: holds ``about.json``, the CSV files of ``COLUMNS``, and those of ``OPTIONAL`` that the study asked for.
+        folder: holds ``about.json``, the CSV files of ``COLUMNS``, and those of ``OPTIONAL`` that the study has.
 
     Raises:
-        UserError: a file is missing or unreadable, or lacks a key, a column or (results) its rows.
+        UserError: a file is missing or unreadable, lacks a key or a column, or has text in a numeric column; or
+            ``results.csv`` has no rows.
     """
     about = _read_about(folder / "about.json")
     tables = {name: _read_csv(folder / name, columns) for name, columns in COLUMNS.items()}
@@ -198,7 +199,7 @@ def _read_about(path: Path) -> dict[str, Any]:
 
 
 def _read_csv(path: Path, required: tuple[str, ...]) -> pandas.DataFrame:
-    _text(path)  # one wording for a missing or undecodable file
+    _text(path)  # raises the same errors as for about.json
     try:
         table = pandas.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (pandas.errors.EmptyDataError, pandas.errors.ParserError) as error:
@@ -207,7 +208,7 @@ def _read_csv(path: Path, required: tuple[str, ...]) -> pandas.DataFrame:
     if missing:
         raise UserError(f"{path} lacks the column {', '.join(missing)}. {AGAIN}")
     for column in NUMBERS & set(required):
-        # images and features, which t-SNE shows beside codes, have no bits
+        # in tsne.csv, rows of images and features have no bits
         wrong = [text for text in table[column] if number(text) is None and (text or "of" not in required)]
         if wrong:
             raise UserError(f"{path}: {column} must be a number, not {wrong[0]!r}. {AGAIN}")

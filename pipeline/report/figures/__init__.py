@@ -1,4 +1,4 @@
-"""The report's figures, a file each, drawn without pyplot so that nothing depends on a user's backend or style."""
+"""The report's figures, one module each; without pyplot, so that they do not depend on a user's backend or style."""
 
 from pathlib import Path
 
@@ -22,22 +22,22 @@ from pipeline.report.source import Source
 
 __all__ = ["Group", "Picture", "draw", "shades"]
 
-#: Page order. Those with pixels come last: where the page is full, they are the ones that are linked instead.
+#: Page order. Figures with raster images come last, so that they are the ones linked if the page gets too large.
 FIGURES = (map_by_method, bits, tuning, batch_size, timing, validation, precision_recall, losses, tsne, gallery)
 
 
 def draw(source: Source, folder: Path) -> list[Group]:
-    """Draw every figure for which there are numbers, and save each as SVG and PNG.
+    """Draw every figure that has numbers, and save each as SVG and PNG.
 
     Args:
         source: the aggregated tables.
         folder: an existing folder for the files.
 
     Returns:
-        the figures in page order, those of a kind together.
+        the figures in page order, grouped by kind.
 
     Raises:
-        UserError: a gallery's picture is missing, or isn't the grid that ``gallery.csv`` describes.
+        UserError: a gallery's image is missing or unreadable, or is not the grid that ``gallery.csv`` describes.
     """
     with matplotlib.style.context(["default", STYLE]):
         groups = [save(group, folder) for module in FIGURES for group in module.groups(source)]

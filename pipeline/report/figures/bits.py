@@ -19,7 +19,7 @@ def groups(source: Source) -> Iterator[FigureGroup]:
 
 
 def draw(source: Source) -> Figure:
-    """A line per quantizer in each panel."""
+    """Draw a panel per method with a line per quantizer."""
 
     def panel(axes: Axes, rows: pandas.DataFrame) -> None:
         for name in dict.fromkeys(rows["quantizer"]):

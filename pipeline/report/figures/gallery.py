@@ -44,14 +44,22 @@ def _sketches(source: Source) -> Iterator[FigureDraft]:
 
 
 def draw(rows: pandas.DataFrame, path: Path) -> Figure:
-    """One cell's grid of tiles, set apart and framed; small tiles are scaled up without smoothing."""
+    """Draw one cell's tiles as a grid with gaps and frames; small tiles are scaled up without interpolation.
+
+    Args:
+        rows: the cell's rows of ``gallery.csv``, as numbers.
+        path: the cell's image of all tiles.
+
+    Raises:
+        UserError: the image is missing or unreadable, or is not the grid that the rows describe.
+    """
     queries, ranks = sorted(rows["row"].unique()), sorted(rows["rank"].unique())
     tiles = _tiles(path, len(queries), 1 + len(ranks))
     side = tiles.shape[2]
     sheet, pitch = _sheet(tiles)
     height, width = sheet.shape[:2]
     figure = Figure(figsize=(WIDTH, WIDTH * height / width))
-    axes = figure.add_axes((0.002, 0.002, 0.996, 0.996))  # room for half a frame's line
+    axes = figure.add_axes((0.002, 0.002, 0.996, 0.996))  # margin for half of a frame's line width
     axes.set_axis_off()
     axes.imshow(sheet, interpolation="none", extent=(0, width, height, 0))
     of_query = dict(zip(rows["row"], rows["query_classes"], strict=True))
@@ -70,14 +78,14 @@ def draw(rows: pandas.DataFrame, path: Path) -> Figure:
 
 
 def _short(classes: str) -> str:
-    """Names of classes that fit below a tile."""
+    """Shorten class names to fit below a tile: the first one, and the number of others."""
     first, _, others = str(classes).partition("|")
     name = first if len(first) <= 9 else f"{first[:8]}…"
     return f"{name} +{others.count('|') + 1}" if others else name
 
 
 def _tiles(path: Path, rows: int, columns: int) -> Any:
-    """(rows, columns, side, side, 3) uint8."""
+    """Read the tiles: (rows, columns, side, side, 3) uint8."""
     try:
         picture = np.asarray(Image.open(path).convert("RGB"))
     except FileNotFoundError:
@@ -92,7 +100,7 @@ def _tiles(path: Path, rows: int, columns: int) -> Any:
 
 
 def _sheet(tiles: Any) -> tuple[Any, tuple[int, int]]:
-    """The tiles with transparent room between them, and the distances of their corners (down, across)."""
+    """An RGBA image of the tiles with transparent gaps, and the pitch of the tiles in pixels (down, across)."""
     rows, columns, side = tiles.shape[:3]
     pitch = side + max(3, round(side * 0.36)), side + max(1, round(side * 0.14))
     sheet = np.zeros((rows * pitch[0], columns * pitch[1], 4), np.uint8)
@@ -105,7 +113,7 @@ def _sheet(tiles: Any) -> tuple[Any, tuple[int, int]]:
 
 
 def _mark(axes: Axes, place: tuple[int, int], side: int, text: str, **frame: Any) -> None:
-    """A frame around the tile and a line of text below it."""
+    """Draw a frame around a tile and a line of text below it."""
     axes.add_patch(Rectangle(place, side, side, fill=False, clip_on=False, **frame))
     below = place[1] + side * 1.06
     axes.text(place[0] + side / 2, below, text, ha="center", va="top", fontsize=8.5, color=INK)

@@ -45,7 +45,7 @@ def _columns(rows: pandas.DataFrame) -> list[str]:
 
 
 def draw(source: Source, rows: pandas.DataFrame, columns: list[str]) -> Figure:
-    """Small multiples: a panel per loss part, a line per quantizer."""
+    """Draw a panel per loss part with a line per quantizer."""
     wide = across(len(columns))
     figure, places = panels(len(columns), wide, 2.2)
     for place, (axes, name) in enumerate(zip(places, columns, strict=True)):

@@ -1,4 +1,4 @@
-"""mAP of every (method, quantizer), a panel per code length, with the single seeds."""
+"""mAP of every (method, quantizer) with the values of the seeds, a panel per code length."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def groups(source: Source) -> Iterator[FigureGroup]:
 
 
 def draw(source: Source) -> Figure:
-    """Rows of (method, quantizer); horizontal, so that names of any length fit."""
+    """One row per (method, quantizer); horizontal, so that names of any length fit."""
     slots: list[tuple[str, str | None]] = []
     for method in source.methods:
         rows = source.results[source.results["method"] == method]

@@ -1,4 +1,4 @@
-"""Figures become files, and elements of the page."""
+"""Saves figures as SVG and PNG files, and as inline SVG for the page."""
 
 import base64
 import io
@@ -11,13 +11,13 @@ from PIL import Image
 
 from pipeline.report.figures.style import AXIS, GRID, INK, PALETTE, PAPER, FigureGroup
 
-#: An embedded picture below this many characters is left as it is.
+#: An embedded image is compressed only if its Base64 text has more characters.
 SMALL = 8_000
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page; ``svg`` is the element to put inline."""
+    """A figure on the page; ``svg`` is the inline element, empty if the page links the file instead."""
 
     name: str
     title: str
@@ -26,7 +26,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of one kind under one title and caption; ``name`` is the element's id on the page."""
+    """Figures of one kind under one title and caption; ``name`` is the element's id on the page."""
 
     name: str
     title: str
@@ -35,16 +35,19 @@ class Group:
 
 
 def save(group: FigureGroup, folder: Path) -> Group:
-    """Draw and write a group's figures, as SVG and as PNG."""
+    """Draw a group's figures and write each as SVG and PNG to ``folder``."""
     pictures = [Picture(draft.name, draft.title, _write(draft.figure, folder, draft.name)) for draft in group.drafts]
     return Group(f"figure-{group.name}", group.title, group.caption, pictures)
 
 
 def _write(figure: Figure, folder: Path, name: str) -> str:
-    """Write both files without dates or versions, which would change the bytes; the element for the page."""
+    """Write the SVG and PNG files, and return the element for the page.
+
+    The files contain no dates or versions, so that the same figure gives the same bytes.
+    """
     if layout := figure.get_layout_engine():
         layout.execute(figure)
-        figure.set_layout_engine(None)  # the layout stands; each file would compute it again
+        figure.set_layout_engine(None)  # otherwise each savefig would compute the layout again
     path = folder / f"{name}.svg"
     figure.savefig(path, dpi=144, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     figure.savefig(path.with_suffix(".png"), dpi=144, metadata={"Software": None})
@@ -54,7 +57,7 @@ def _write(figure: Figure, folder: Path, name: str) -> str:
 
 
 def _inline(svg: str, name: str) -> str:
-    """The ``<svg>`` element for the page: ids of its own, colours that follow its light or dark scheme."""
+    """The ``<svg>`` element for the page: unique ids, no fixed size, colours of the page's light or dark scheme."""
     element = svg[svg.index("<svg") :]
     element = re.sub(r'\bid="', f'id="{name}-', element)
     element = re.sub(r'(xlink:href="|url\()#', rf"\1#{name}-", element)
@@ -67,7 +70,7 @@ def _inline(svg: str, name: str) -> str:
 
 
 def _lighter(found: re.Match[str]) -> str:
-    """An embedded picture in 256 colours, a third of the size; the PNG file keeps all colours."""
+    """Reduce an embedded image to 256 colours, a third of the size; the PNG file keeps all colours."""
     encoded = re.sub(r"\s", "", found[1])
     if len(encoded) > SMALL:
         target = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What all figures share: colours, fonts, and how panels are laid out."""
+"""Colours, fonts and panel layout that all figures share."""
 
 import math
 import re
@@ -18,14 +18,14 @@ from pipeline.report.source import Source
 
 WIDTH = 10.0
 INK, AXIS, GRID, PAPER = "#2b3036", "#8b929b", "#e1e4e8", "#ffffff"
-# Okabe-Ito hues, darkened where they are too pale on white; grey is kept for the baseline.
+# Okabe-Ito hues, darkened where they are too pale on white; grey is reserved for the baseline.
 PALETTE = ("#6b727b", "#0072b2", "#d55e00", "#009e73", "#b8578f", "#8f7000", "#2f9fd6", "#7a4fb5")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.5, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 STYLE = {
     "svg.hashsalt": "report",  # element ids would be random otherwise
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "text.parse_math": False,  # show dollar signs in names literally
     "font.size": 10,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
@@ -56,7 +56,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class FigureDraft:
-    """A drawn figure that isn't saved yet; ``title`` tells it from the others of its group."""
+    """A drawn figure that is not saved yet; its ``title`` is unique in its group."""
 
     name: str
     title: str
@@ -65,7 +65,7 @@ class FigureDraft:
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Figures of one kind under one caption, drawn one after the other as they are asked for."""
+    """Figures of one kind under one caption; ``drafts`` may be an iterator that draws each figure on demand."""
 
     name: str
     title: str
@@ -74,7 +74,7 @@ class FigureGroup:
 
 
 def shades(source: Source) -> dict[str, int]:
-    """Each quantizer's place in the palette: the baseline is grey, the others follow in grid order."""
+    """Each quantizer's index in the palette: 0 (grey) for the baseline, the others follow in grid order."""
     further = (source.tuning, source.timing, source.batch_size, source.tsne, source.gallery)
     named = [name for table in further if table is not None for name in table["quantizer"].unique() if name]
     others = [name for name in dict.fromkeys([*source.quantizers, *named]) if name != BASELINE]
@@ -90,24 +90,24 @@ def dash(source: Source, quantizer: str) -> Any:
 
 
 def numeric(table: pandas.DataFrame) -> pandas.DataFrame:
-    """The table with every column but the texts as numbers; what is no number becomes NaN."""
+    """Convert all columns except the text columns to numbers; what is not a number becomes NaN."""
     texts = ("method", "quantizer", "of", "by", "setting", "chosen", "relevant", "classes", "query_classes")
     names = [name for name in table.columns if name not in texts]
     return table.assign(**{name: pandas.to_numeric(table[name], errors="coerce") for name in names})
 
 
 def slug(text: str) -> str:
-    """``text`` as part of a file's name."""
+    """``text`` as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-") or "x"
 
 
 def across(count: int) -> int:
-    """Panels in a row, at most three."""
+    """Number of panels in a row, at most three."""
     return 2 if count == 4 else min(3, count)
 
 
 def panels(count: int, columns: int, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels in rows of ``columns``; places left over in the last row stay empty."""
+    """A figure with ``count`` panels in rows of ``columns``; unused places in the last row stay empty."""
     rows = -(-count // columns)
     layout = ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.06)
     figure = Figure(figsize=(WIDTH, rows * height + 0.45), layout=layout)
@@ -118,13 +118,13 @@ def panels(count: int, columns: int, height: float, **shared: Any) -> tuple[Figu
 
 
 def legend(figure: Figure, source: Source, names: list[str]) -> None:
-    """The quantizers' lines, at the left, where they are in view on a phone before any scrolling."""
+    """Add a legend of the quantizers' lines at the left, where a phone shows it without scrolling."""
     handles = [Line2D([], [], color=color(source, name), linestyle=dash(source, name)) for name in names]
     figure.legend(handles, names, loc="outside upper left", ncols=min(6, len(names)))
 
 
 def band(axes: Axes, x: Any, mean: Any, deviation: Any, shade: str) -> None:
-    """± standard deviation around a line; nothing where none is known."""
+    """Draw a band of ± standard deviation around a line; it has no width at missing deviations."""
     deviation = deviation.fillna(0.0)
     axes.fill_between(x, mean - deviation, mean + deviation, color=shade, alpha=0.13, linewidth=0)
 
@@ -132,7 +132,7 @@ def band(axes: Axes, x: Any, mean: Any, deviation: Any, shade: str) -> None:
 def method_panels(
     source: Source, table: pandas.DataFrame, y_label: str, draw: Callable[[Axes, pandas.DataFrame], None]
 ) -> Figure:
-    """A panel per method that ``table`` has, filled by ``draw(axes, rows)``; one scale for all."""
+    """One panel per method in ``table``, filled by ``draw(axes, rows)``; all panels share the y axis's scale."""
     methods = list(dict.fromkeys(table["method"]))
     columns = across(len(methods))
     figure, places = panels(len(methods), columns, 3.1 if len(methods) <= 3 else 2.6, sharey=True)
@@ -150,7 +150,7 @@ def method_panels(
 def a_figure_per_length(
     name: str, table: pandas.DataFrame, draw: Callable[[pandas.DataFrame], Figure]
 ) -> Iterator[FigureDraft]:
-    """``draw(rows)`` for each code length that ``table`` has, ascending; the name says which if there are several."""
+    """``draw(rows)`` for each code length in ``table``, ascending; if there are several, names end in the length."""
     lengths = sorted(table["bits"].dropna().unique())
     for bits in lengths:
         own = f"{name}-{bits:g}" if len(lengths) > 1 else name
@@ -160,7 +160,7 @@ def a_figure_per_length(
 def quantizer_lines(
     axes: Axes, source: Source, rows: pandas.DataFrame, x: str, column: str, *, marker: str = ""
 ) -> None:
-    """One line per quantizer of ``<column>_mean`` against ``x``, with a band where there is a deviation."""
+    """Draw ``<column>_mean`` against ``x``, one line per quantizer, with a band if there is a ``<column>_std``."""
     for name in dict.fromkeys(rows["quantizer"]):
         line = rows[rows["quantizer"] == name].dropna(subset=[f"{column}_mean"]).sort_values(x)
         if line.empty:
@@ -174,13 +174,13 @@ def quantizer_lines(
 
 
 def epochs(axes: Axes, rows: pandas.DataFrame) -> None:
-    """An axis of epochs."""
+    """Set ticks and label of an x axis of epochs."""
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("epoch (from 0)" if rows["epoch"].min() == 0 else "epoch")
 
 
 def tested_values(axes: Axes, values: Iterable[float], *, base: float = 10) -> None:
-    """Ticks at the values that were tried; a logarithmic axis where they span more than one order."""
+    """Set ticks at the tried values; the x axis is logarithmic if they span about one order of magnitude or more."""
     ticks = sorted({value for value in values if not math.isnan(value)})
     low = next((value for value in ticks if value > 0), 1.0)
     if ticks and ticks[0] > 0 and ticks[-1] >= 8 * low:

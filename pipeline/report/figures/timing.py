@@ -1,4 +1,4 @@
-"""What an epoch takes against batch size (WR, Table 2): in seconds, and beyond the baseline."""
+"""Training time per epoch against batch size (WR, Table 2): in seconds, and as overhead over the baseline."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
 """t-SNE of images, features and codes (WR, Figures 1 and 3), a figure per (bits, seed).
 
-Images and features stand in the first column. Each method has a column: codes of the baseline above, codes of the
-other quantizers below.
+The first column shows images and features. Each method has a column: the baseline's codes on top, the other
+quantizers' codes below.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pipeline.report.source import Source
 
 #: Ten colours that can be told apart with most kinds of colour vision, on white and on black (Petroff 2021).
 CLASSES = tuple(to_hex(color) for color in matplotlib.color_sequences["petroff10"])
-#: Images without a label: a colour and a marker that no class has.
+#: Colour and marker of images without a label; no class uses them.
 UNLABELLED, STAR = "#555555", "*"
 ACROSS = 7
 CAPTION = (
@@ -45,7 +45,13 @@ Panel = tuple[str, pandas.DataFrame] | None
 
 
 def draw(source: Source, common: pandas.DataFrame, codes: pandas.DataFrame) -> Figure:
-    """Panels from the points of images and features, and those of one code length's and seed's codes."""
+    """Draw the panels of one code length and seed.
+
+    Args:
+        source: the aggregated tables.
+        common: points of the images and features.
+        codes: points of the codes of this code length and seed.
+    """
     columns = _columns(common, codes)
     blocks = -(-len(columns) // ACROSS)
     wide = -(-len(columns) // blocks)
@@ -86,7 +92,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     label, size = points["label"].astype(int), min(14.0, max(1.5, 4000 / len(points)))
     for marker, rows in points.groupby(label.map(_marker)):
         shades = [_colour(one) for one in label[rows.index]]
-        # as pixels: a thousand elements a panel would make the page slow
+        # rasterized, because a thousand SVG elements per panel would make the page slow
         axes.scatter(rows["x"], rows["y"], s=size, c=shades, marker=marker, alpha=0.8, linewidths=0, rasterized=True)
 
 

@@ -46,7 +46,12 @@ def _sketches(source: Source) -> Iterator[FigureDraft]:
 
 
 def draw(trials: pandas.DataFrame, baseline: pandas.DataFrame) -> Figure:
-    """A line per code length in each panel, from one quantizer's trials."""
+    """Draw a panel per method with a line per code length.
+
+    Args:
+        trials: one quantizer's trials.
+        baseline: the baseline's trials.
+    """
     methods, lengths = list(dict.fromkeys(trials["method"])), sorted(trials["bits"].unique())
     columns = across(len(methods))
     figure, places = panels(len(methods), columns, 3.1 if len(methods) <= 3 else 2.6, sharey=True)
@@ -72,12 +77,12 @@ def _line(axes: Axes, trials: pandas.DataFrame, reference: float, at: int) -> No
     band(axes, best["weight"], best["validation_map_mean"], best["validation_map_std"], shade)
     chosen = trials[trials["chosen"] == "yes"]
     axes.plot(chosen["weight"], chosen["validation_map_mean"], **_ring())
-    if reference == reference:  # not NaN: the baseline was tuned, too
+    if reference == reference:  # not NaN, so the baseline was tuned
         axes.axhline(reference, color=shade, linestyle=":", linewidth=1.4)
 
 
 def _shade(at: int) -> str:
-    """A code length's colour; grey stays the baseline's."""
+    """A code length's colour; grey is reserved for the baseline."""
     return PALETTE[1 + at % (len(PALETTE) - 1)]
 
 

@@ -1,1 +1,1 @@
-"""What the two papers print, and our numbers beside it; ``python -m pipeline published`` counts them."""
+"""The two papers' numbers compared with ours; ``python -m pipeline published`` counts those with a counterpart."""

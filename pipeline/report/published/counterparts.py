@@ -1,4 +1,4 @@
-"""For each published number: is there one of ours, and how does it compare?"""
+"""Pairs each published number with ours and compares them."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from pipeline.report.source import Source
 
 @dataclass(frozen=True)
 class Pair:
-    """A published number and ours of the same method, quantizer, bits and metric, if the study has one.
+    """A published number, and our number of the same method, quantizer, bits and metric if the study has one.
 
-    ``reason`` says why there is no number of ours, or why it is no counterpart: it is of another dataset.
+    ``reason`` says why there is no number of ours, or that it is of another dataset and so not comparable.
     """
 
     published: Record
@@ -25,7 +25,7 @@ class Pair:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the published number; None where ours is no counterpart."""
+        """Ours minus the published number; None if ours is missing or not comparable."""
         if self.reason or self.ours is None or self.ours.value is None or self.published.value is None:
             return None
         return self.ours.value - self.published.value
@@ -36,7 +36,7 @@ class Pair:
 
 
 def pairs(source: Source) -> list[Pair]:
-    """A pair for every published number that the study is set beside, in the papers' order."""
+    """A pair for every published number that the study is compared with, in the papers' order."""
     dataset = source.published["dataset"]
     if dataset is None:
         return []
@@ -74,7 +74,7 @@ def _why_not(own: Record | None, measured: bool, same: bool, record: Record, sou
 
 
 def improvement(record: Record | None, records: dict[tuple[str, str, int, str], Record]) -> float | None:
-    """A number's improvement over the baseline's among the same records, in percent; None where either is missing."""
+    """A number's improvement over the baseline's in ``records``, in percent; None if either is missing."""
     if record is None or record.quantizer == BASELINE:
         return None
     base = records.get((record.method, BASELINE, record.bits, record.metric))

@@ -1,4 +1,4 @@
-"""How many of the published numbers have one of ours beside them by now, over all studies of the workspace."""
+"""Counts the published numbers that have a counterpart in any study of the workspace."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,12 +13,14 @@ Place = tuple[str, str]
 
 
 def coverage(root: Path) -> str:
-    """What ``results/*/tables`` below ``root`` cover, as text for a terminal.
+    """Count the published numbers that have a counterpart in ``results/*/tables`` below ``root``.
 
-    A row a (published table, dataset, study); where no study has a counterpart one row says so.
+    Returns:
+        a plain-text table with one row per (published table, dataset, study). If no study has a counterpart for a
+        table and dataset, one row says so.
 
     Raises:
-        UserError: a study's tables are broken.
+        UserError: a study's tables are missing or invalid.
     """
     found = {study: pairs(read(study)) for study in sorted(root.glob("results/*/tables"))}
     covered: dict[Record, bool] = {}
@@ -42,7 +44,7 @@ _RULE = (
 
 
 def _rows(place: Place, size: int, found: dict[Path, list[Pair]]) -> list[list[Value]]:
-    """A row for each study with counterparts, or one that says there is none."""
+    """One row per study with counterparts, or one row that says that no study has any."""
     rows = []
     for study, several in found.items():
         paired = [p for p in several if p.difference is not None and (p.published.table, p.published.dataset) == place]
@@ -63,6 +65,6 @@ def _verdict(covered: dict[Record, bool]) -> str:
 
 
 def _missing(found: dict[Path, list[Pair]]) -> str:
-    """Studies that are set beside published numbers but have no counterpart among them."""
+    """A sentence that names the studies without a counterpart; empty if all have one."""
     idle = [path.parent.name for path, several in found.items() if not any(p.difference is not None for p in several)]
     return f"Studies without a counterpart: {', '.join(idle)}." if idle else ""

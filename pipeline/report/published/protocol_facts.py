@@ -1,4 +1,4 @@
-"""Under which protocol the published numbers were obtained, and where a study's protocol is another one."""
+"""The protocols behind the published numbers, and where a study's protocol differs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.runtime.errors import UserError
 NOT_STATED = "not stated"
 NOT_RECORDED = "not recorded"
 SAME, DIFFERS = "same", "differs"
-#: Whose value in a study isn't one of about.json's own, or is null there for a reason.
+#: Facts whose value in a study is not stored in about.json as such, or whose null there has a meaning.
 READ: dict[str, Callable[[Source], Any]] = {
     "runs": lambda source: len(source.seeds),
     "bits": lambda source: [int(float(bits)) for bits in source.bits],
@@ -27,7 +27,7 @@ READ: dict[str, Callable[[Source], Any]] = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One point of the protocol: what the paper says, what the study did, and whether that is the same."""
+    """One point of the protocol: what the paper says, what the study did, and whether both agree."""
 
     name: str
     paper: Any
@@ -44,7 +44,7 @@ class Fact:
 
 @cache
 def protocols() -> dict[str, Any]:
-    """``published/protocols.yaml``.
+    """The contents of ``published/protocols.yaml``.
 
     Raises:
         UserError: it is missing or not YAML.
@@ -63,7 +63,7 @@ def names() -> list[str]:
 
 
 def citation(table: str) -> str:
-    """Paper and number of a table."""
+    """A table's paper and number."""
     found = protocols()["tables"][table]
     return f"{protocols()['papers'][found['paper']]['citation']}, Table {found['number']}"
 
@@ -74,7 +74,7 @@ def what(table: str) -> str:
 
 
 def remarks(table: str) -> list[str]:
-    """What a paper says about a table's protocol that has no counterpart in a study, with its place."""
+    """Statements about a table's protocol that cannot be compared with a study's settings, each with its citation."""
     found = protocols()["tables"][table]
     paper = protocols()["papers"][found["paper"]]
     said = [(paper["citation"], remark) for remark in paper["remarks"]]
@@ -83,17 +83,17 @@ def remarks(table: str) -> list[str]:
 
 
 def dataset_here(table: str, dataset: str) -> str:
-    """What a table's dataset is called in this project."""
+    """This project's name for a table's dataset."""
     return str(_datasets(table)[dataset]["dataset"])
 
 
 def datasets(table: str) -> list[str]:
-    """The datasets that a table's paper uses, by the names of ``results.csv``."""
+    """The datasets of a table's paper, by their names in ``results.csv``."""
     return list(_datasets(table))
 
 
 def compared(table: str, dataset: str, source: Source) -> list[Fact]:
-    """Every point of a table's protocol beside that of a study."""
+    """Every point of a table's protocol, compared with the study's."""
     found = protocols()["tables"][table]
     stated = protocols()["papers"][found["paper"]]["facts"] | found["facts"] | _datasets(table)[dataset]
     return [Fact(name, value, _ours(name, source)) for name, value in stated.items() if value is not None]
@@ -111,7 +111,7 @@ def _batch_sizes(source: Source) -> Any:
 
 
 def _ours(name: str, source: Source) -> Any:
-    """A study's value of one fact; a dotted name leads into about.json."""
+    """A study's value of one fact; a dotted name is a path in about.json."""
     if name in READ:
         return READ[name](source)
     value: Any = source.about

@@ -1,4 +1,4 @@
-"""Numbers in long form, published and ours alike: what the papers' layouts and the comparison are made from."""
+"""Published numbers and ours in one long format, the input of the papers' layouts and of the comparison."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,18 +15,30 @@ FOLDER = Path(__file__).parents[3] / "published"
 NUMBERS = ("table", "dataset", "method", "quantizer", "bits", "metric", "value", "significance")
 SECONDS = ("batch_size", "baseline_seconds", "wr_seconds")
 PRINTED = ("table", "dataset", "method", "quantizer", "bits", "improvement_percent")
-#: Table 2 of the WR paper: code length and dataset are in its caption.
+#: Fixed fields of the WR paper's Table 2, whose caption gives the code length and the dataset.
 SECONDS_OF = {"table": "wr-table2", "dataset": "cifar10", "bits": 48, "metric": "seconds"}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One number. ``text`` holds all its digits and is empty where there is none, for the ``reason``.
+    """One published number, or one of ours.
 
-    Units: mAP and precision from 0 to 1, ``mine`` in nats, ``seconds`` an epoch. ``batch_size`` is 0 where the number
-    isn't about one; ``star`` marks a significant improvement over the baseline, ``deviation`` is over the ``n`` seeds
-    and ``note`` always visible. ``printed`` is the improvement in percent that a paper prints beside the number, and
-    ``improvement`` that of the study's own comparison, which is over the seeds that both sides have.
+    Attributes:
+        table: the published table; empty for our numbers.
+        dataset: the dataset's name.
+        method: the method; empty for an average over methods.
+        quantizer: the quantizer.
+        bits: the code length.
+        metric: mAP and precision are from 0 to 1, ``mine`` is in nats, ``seconds`` is per epoch.
+        text: the number with all its digits; empty if there is none.
+        star: whether the number is a significant improvement over the baseline.
+        deviation: the standard deviation over the ``n`` seeds.
+        n: the number of seeds.
+        reason: why there is no number.
+        note: a remark that is always visible.
+        batch_size: 0 if the number does not belong to a batch size.
+        printed: the improvement in percent that a paper prints next to the number.
+        improvement: the improvement in percent from the study's own comparison, over the seeds that both sides have.
     """
 
     table: str
@@ -51,7 +63,7 @@ class Record:
 
     @property
     def key(self) -> tuple[str, str, int, str]:
-        """What makes two numbers comparable, apart from the dataset."""
+        """The fields besides the dataset that are equal for two comparable numbers."""
         return self.method, self.quantizer, self.bits, self.metric
 
 
@@ -60,7 +72,7 @@ def published() -> tuple[Record, ...]:
     """The papers' numbers in the order of ``results.csv``, then the seconds of the WR paper's Table 2.
 
     Raises:
-        UserError: a file is missing, isn't CSV, lacks a column or holds a word where a number should be.
+        UserError: a file is missing, is not CSV, lacks a column or has text instead of a whole number.
     """
     printed = {_place(row): row["improvement_percent"] for row in _rows("hswd-printed-improvements.csv", PRINTED)}
     numbers = [
@@ -81,17 +93,17 @@ def published() -> tuple[Record, ...]:
 
 
 def retrieval() -> list[Record]:
-    """The 410 numbers about codes, which are those that a study's own can stand beside."""
+    """The 410 published numbers that a study's can be compared with: all but the seconds."""
     return [record for record in published() if record.metric != SECONDS_OF["metric"]]
 
 
 def of_table(table: str, dataset: str | None = None) -> list[Record]:
-    """The numbers of one table, of one of its datasets if that is given."""
+    """The published numbers of a table, or only those of one of its datasets."""
     return [record for record in published() if record.table == table and dataset in (None, record.dataset)]
 
 
 def _seconds() -> Iterator[Record]:
-    """An average over six methods each, which therefore have no name here."""
+    """The seconds of Table 2; each is an average over six methods, so ``method`` is empty."""
     for row in _rows("wr-table2-epoch-seconds.csv", SECONDS):
         for quantizer, column in ((BASELINE, "baseline_seconds"), ("wr", "wr_seconds")):
             place = {"method": "", "quantizer": quantizer, "batch_size": int(row["batch_size"])}

@@ -1,4 +1,4 @@
-"""A study's own numbers in the long form of the published ones."""
+"""A study's numbers in the long format of the published ones."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from pipeline.report.published.records import Record
 from pipeline.report.rows import Row, records, significant, why_missing
 from pipeline.report.source import Source, measured, number
 
-#: Of which images MINE is taken where both are measured: the paper doesn't say; the database is what is searched.
+#: MINE columns by preference. The paper does not say which images it uses; the database is what queries search.
 PARTS = ("informativeness_database", "informativeness_query")
 
 
@@ -17,7 +17,8 @@ def ours(source: Source, metric: str) -> list[Record]:
     """The study's means of one metric of the papers: ``map``, ``precision@1000``, ``mine`` or ``seconds``.
 
     Returns:
-        one record a (method, quantizer, bits), and batch size for seconds; none where the study didn't measure it.
+        one record per (method, quantizer, bits), for seconds also per batch size; none if the study did not measure
+        the metric.
     """
     if metric == "seconds":
         return list(_seconds(source))
@@ -28,7 +29,7 @@ def ours(source: Source, metric: str) -> list[Record]:
 
 
 def _where(source: Source, metric: str) -> tuple[pandas.DataFrame | None, str]:
-    """The file that holds a metric, None where none does, and its name there."""
+    """The table that holds a metric (None if none does), and the metric's name in it."""
     if metric == "mine":
         names = [] if source.informativeness is None else measured(source.informativeness)
         part = next((name for name in PARTS if name in names), None)

@@ -1,4 +1,4 @@
-"""The report's tables: a file a table, ``papers/`` for the layouts of the two papers, ``forms/`` for files."""
+"""The report's tables, one module each; ``papers/``: the layouts of the two papers; ``formats/``: file formats."""
 
 from pipeline.report.source import Source
 from pipeline.report.tables import papers

@@ -1,4 +1,4 @@
-"""Sentences that several captions share: under which protocol, and after how much tuning, the numbers were obtained."""
+"""Caption sentences shared by several tables: the protocol and the tuning behind the numbers."""
 
 from pipeline.report.source import Source
 
@@ -16,13 +16,13 @@ TIES = {
 
 
 def protocol_caption(source: Source) -> list[str]:
-    """How means of mAP and precision were obtained: dataset and backbone, seeds, the evaluated epoch, ties, tuning."""
+    """How means of mAP and precision were obtained: dataset, backbone, seeds, evaluated epoch, ties and tuning."""
     ties = source.about["ties"]
     return [*run_caption(source), *epoch_caption(source), TIES[ties], *tuning_caption(source)]
 
 
 def run_caption(source: Source) -> list[str]:
-    """What was trained on what."""
+    """Dataset, split and backbone."""
     about = source.about
     counts = ", ".join(f"{part} {number}" for part, number in about["split"].items())
     dataset = f"Dataset {about['dataset']} ({about['images']} images, {about['classes']} classes)"
@@ -31,7 +31,7 @@ def run_caption(source: Source) -> list[str]:
 
 
 def epoch_caption(source: Source) -> list[str]:
-    """What is averaged, and which epoch of each cell."""
+    """The seeds in a mean, and how the evaluated epoch of each cell was chosen."""
     selection = source.about["selection"]
     return [
         f"Mean ± standard deviation over n of {many(source.seeds, 'seed')}.",

@@ -1,4 +1,4 @@
-"""Every cell, with every column of its file."""
+"""Table of all cells with all columns of ``cells.csv``."""
 
 from pipeline.report.rows import Row, records
 from pipeline.report.source import Source, number
@@ -13,7 +13,7 @@ CORE = ("method", "quantizer", "bits", "seed", "map", "validation_map", "selecte
 
 
 def cells(source: Source) -> Table:
-    """One row per cell with every column of the file; what no cell differs in goes into the caption."""
+    """One row per cell with every column of the file; columns with one value for all cells go into the caption."""
     rows = list(records(source.cells))
     kept = (*CORE, *source.metrics)
     same = {name: text for name, text in (rows[0] if len(rows) > 1 else {}).items()

@@ -1,4 +1,4 @@
-"""What the tables of metrics share: each quantizer's test against the baseline."""
+"""Columns that the metric tables share: each quantizer's test against the baseline."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def comparison_columns(source: Source) -> list[Column]:
 
 
 def comparison(row: Row, metric: str, source: Source) -> list[Value]:
-    """What ``comparison_columns`` announces; the reason for a missing test is spelled out beside p."""
+    """The values of ``comparison_columns``. If there is no test, the reason is visible in the p-value's cell only."""
     note = row.get(f"{metric}_note", "") or "no value"
 
     def change(suffix: str, digits: int, reason: str = note) -> Value:

@@ -1,4 +1,4 @@
-"""Mutual information of images and codes, where it was measured."""
+"""Table of the mutual information of images and codes, if measured."""
 
 from pipeline.report.rows import records
 from pipeline.report.source import Source, measured
@@ -8,7 +8,7 @@ from pipeline.report.tables.values import key_columns, keys, mean
 
 
 def informativeness(source: Source) -> Table:
-    """One row per (method, quantizer, bits) and part of the split; no rows where it wasn't measured."""
+    """One row per (method, quantizer, bits) and part of the split; no rows if it was not measured."""
     columns = [
         *key_columns(),
         Column("images", numeric=False, hint="part of the split"),

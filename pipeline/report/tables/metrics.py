@@ -1,4 +1,4 @@
-"""The metrics beside mAP: one row a (method, quantizer, bits) and metric."""
+"""Table of the retrieval metrics other than mAP."""
 
 from pipeline.report.rows import records
 from pipeline.report.source import Source
@@ -8,7 +8,7 @@ from pipeline.report.tables.values import key_columns, keys, mean
 
 
 def metrics(source: Source) -> Table:
-    """One row per (method, quantizer, bits) and further metric, each compared with the baseline."""
+    """One row per (method, quantizer, bits) and metric other than mAP, compared with the baseline."""
     columns = [
         *key_columns(),
         Column("metric", numeric=False),
@@ -25,7 +25,7 @@ def metrics(source: Source) -> Table:
 
 
 def _limits(source: Source) -> list[str]:
-    """What precision@n can't exceed, where n is more than there are images to find."""
+    """Sentences on each precision@n with n above the number of database images or of relevant images."""
     largest, database = source.about.get("largest_class"), source.about["split"]["database"]
     said = []
     for name in source.metrics:

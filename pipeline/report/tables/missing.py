@@ -1,4 +1,4 @@
-"""The cells without numbers, and why."""
+"""Table of the cells without numbers, with the reasons."""
 
 from pipeline.report.source import Source
 from pipeline.report.tables.model import Column, Table, Value
@@ -6,7 +6,7 @@ from pipeline.report.tables.values import key_columns
 
 
 def missing_cells(source: Source) -> Table:
-    """One row per cell that ended without numbers; no rows where all have them."""
+    """One row per cell or other output without numbers; no rows if nothing is missing."""
     columns = [*key_columns(), Column("seed"), Column("reason", numeric=False)]
     rows = [
         [

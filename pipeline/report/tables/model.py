@@ -1,8 +1,8 @@
-"""A table, independent of the form it is shown in."""
+"""A table, independent of its output format."""
 
 from dataclasses import dataclass
 
-#: What stands where there is no number; the reason stands beside it.
+#: Shown instead of a missing number, together with the reason.
 NONE = "n/a"
 
 
@@ -10,10 +10,15 @@ NONE = "n/a"
 class Value:
     """One table cell.
 
-    ``text`` is what is shown, ``data`` the full-precision text from the file (None in a text cell),
-    ``column`` the file's column, ``spread`` the standard deviation beside a mean, ``reason`` why there is no
-    number, ``note`` a remark that is always visible, ``star`` whether p is below the significance level,
-    ``more`` further numbers that ``text`` shows already, for the files that hold every number in a column of its own.
+    Attributes:
+        text: the text shown.
+        data: the full-precision text from the file; None in a text cell.
+        column: the file's column.
+        spread: the standard deviation of a mean.
+        reason: why there is no number.
+        note: a remark that is always visible.
+        star: whether p is below the significance level.
+        more: further numbers that ``text`` already shows; CSV files write each in its own column.
     """
 
     text: str
@@ -28,9 +33,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; ``hint`` explains it in a few words, ``numeric`` columns are right-aligned.
+    """A column's heading.
 
-    ``plain`` is its name in a CSV file; left out, it is the title.
+    Attributes:
+        title: the text shown.
+        numeric: whether the column is right-aligned.
+        hint: a short explanation.
+        plain: the name in a CSV file; the title if empty.
     """
 
     title: str
@@ -41,7 +50,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; ``name`` is the element's id on the page and the name of its files."""
+    """A table with its caption.
+
+    Attributes:
+        name: the element's id on the page, and the name of the table's files.
+        title: the heading.
+        caption: sentences.
+        columns: the headings.
+        rows: one value per column.
+    """
 
     name: str
     title: str
@@ -51,5 +68,5 @@ class Table:
 
 
 def missing(column: str, reason: str, *, shown: bool = True) -> Value:
-    """No number, and why; the reason is always visible where ``shown``, else it is a hint."""
+    """A missing number with its reason, which is always visible if ``shown``, otherwise a hint on the page."""
     return Value(NONE, "", column, reason=reason, note=reason if shown else "")

@@ -1,4 +1,4 @@
-"""Everything that was fixed for the study."""
+"""Table of the study's settings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from pipeline.report.source import Source
 from pipeline.report.tables.model import Column, Table, Value
 
-#: Has a table of its own.
+#: Keys of ``about.json`` that have their own table.
 ELSEWHERE = ("missing",)
 
 
 def protocol(source: Source) -> Table:
-    """One row per setting in ``about.json``, nested ones with a dotted name."""
+    """One row per setting in ``about.json``; nested settings have dotted names."""
     columns = [Column("setting", numeric=False), Column("value", numeric=False)]
     settings = {name: value for name, value in source.about.items() if name not in ELSEWHERE}
     rows = [[Value(name), Value(text)] for name, text in _flat(settings)]
@@ -19,7 +19,7 @@ def protocol(source: Source) -> Table:
 
 
 def setting(value: Any) -> str:
-    """A setting in words."""
+    """A setting's value as text."""
     if value is None or value == {} or value == []:
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""mAP: one row a (method, quantizer, bits), compared with the baseline."""
+"""Table of mAP."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def results(source: Source) -> Table:
 
 
 def _bounds(row: Row, source: Source) -> Value:
-    """Both bounds in one cell, sorted by the lower one."""
+    """Both tie bounds in one cell; the page sorts by the lower one."""
     (low_column, high_column) = (f"{name}_mean" for name in TIE_BOUNDS)
     low, high = number(row[low_column]), number(row[high_column])
     if low is None or high is None:

@@ -1,4 +1,4 @@
-"""Seconds that an epoch takes, by batch size."""
+"""Table of training seconds per epoch by batch size."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What tuning chose, and every setting that it tried."""
+"""Tables of the settings that tuning chose and of all settings that it tried."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ MEAN, SPREAD = "validation_map_mean", "validation_map_std"
 
 
 def tuning(source: Source) -> Table:
-    """One row per (method, quantizer, bits): the chosen setting beside the best, second and worst of all tried."""
+    """One row per (method, quantizer, bits): the chosen setting, and the best, second and worst validation mAP."""
     columns = [
         *key_columns(),
         Column("chosen setting", numeric=False),

@@ -1,4 +1,4 @@
-"""Values from the rows of a file: keys, means with their spread, signed numbers."""
+"""Table values from the rows of a file: keys, means with standard deviations, signed numbers."""
 
 import re
 from dataclasses import replace
@@ -8,7 +8,7 @@ from pipeline.report.rows import Row, significant, why_missing
 from pipeline.report.source import Source, number
 from pipeline.report.tables.model import NONE, Column, Value, missing
 
-#: Metrics that count something: a mean of them has no use for four decimals.
+#: Metrics that are counts; their means are shown with one decimal instead of four.
 COUNTS = ("dead_bits", "distinct_codes")
 
 
@@ -28,16 +28,16 @@ def whole(row: Row, name: str) -> Value:
 
 def signed(value: float, digits: int) -> str:
     text = f"{value:+.{digits}f}"
-    return text if re.search("[1-9a-z]", text) else text[1:]  # no sign for what rounds to zero
+    return text if re.search("[1-9a-z]", text) else text[1:]  # no sign if it rounds to zero
 
 
 def exact(text: str, row: Row, column: str) -> Value:
-    """``text`` is shown for what the row has in this column."""
+    """The row's number in this column, shown as ``text``."""
     return Value(text, row[column], column)
 
 
 def mean(row: Row, name: str, source: Source) -> Value:
-    """Mean with its spread, or n/a with the reason."""
+    """Mean with its standard deviation, or n/a with the reason."""
     digits = 1 if name in COUNTS else 4
     value = number(row[f"{name}_mean"])
     if value is None:
@@ -46,7 +46,7 @@ def mean(row: Row, name: str, source: Source) -> Value:
 
 
 def deviation(row: Row, column: str, digits: int) -> Value:
-    """The standard deviation beside a mean; one run has none."""
+    """The standard deviation of a mean; n/a for a single run."""
     value = number(row.get(column, ""))
     if value is None:
         return missing(column, f"no standard deviation from n = {row.get('n', '1')}", shown=False)
@@ -54,13 +54,24 @@ def deviation(row: Row, column: str, digits: int) -> Value:
 
 
 def starred(row: Row, name: str, source: Source) -> Value:
-    """A mean with a star where it differs significantly from the baseline's."""
+    """A mean, with a star if it differs significantly from the baseline's."""
     value = mean(row, name, source)
     return replace(value, star=value.text != NONE and significant(row, f"{name}_p_value", source))
 
 
 def change(value: Value, baseline: Value, column: str, digits: int = 4) -> tuple[Value, Value]:
-    """Difference and improvement in percent of one mean over the baseline's, n/a where either is missing."""
+    """Difference and relative improvement of a mean over the baseline's.
+
+    Args:
+        value: the mean.
+        baseline: the baseline's mean.
+        column: prefix of the two values' columns.
+        digits: decimals of the difference.
+
+    Returns:
+        the difference, and the improvement in percent; n/a if either mean is missing, the improvement also if the
+        baseline is not above 0.
+    """
     own, base = (number(side.data or "") for side in (value, baseline))
     if own is None or base is None:
         reason = value.reason if own is None else f"no {BASELINE}"

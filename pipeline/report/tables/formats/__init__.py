@@ -1,4 +1,4 @@
-"""The forms of a table apart from the page: Markdown, plain text, CSV, LaTeX. One file each."""
+"""A table's formats besides HTML: Markdown, plain text, CSV and LaTeX, one module each."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ KINDS = {"csv": csv_text, "md": markdown_table, "tex": latex}
 
 
 def write_files(tables: list[Table], folder: Path) -> None:
-    """Every table as ``<name>.csv``, ``.md`` and ``.tex`` in a new folder."""
+    """Write every table as ``<name>.csv``, ``.md`` and ``.tex`` to a new folder."""
     folder.mkdir()
     for table in tables:
         for kind, form in KINDS.items():

@@ -1,4 +1,4 @@
-"""A table as CSV: every number in full precision and in a column of its own."""
+"""A table as CSV: every number in full precision and in its own column."""
 
 import csv
 import io
@@ -11,9 +11,9 @@ from pipeline.report.tables.model import Column, Table, Value
 def csv_text(table: Table) -> str:
     """The table as CSV, with a header of plain names.
 
-    A column of the table gives one of the file, and behind it those that any of its values needs: ``<name>_std``
-    for the deviation, one for each further number that the text shows (by its own name), ``<name>_star`` (yes or
-    empty) and ``<name>_note``. A number that is missing is an empty field.
+    Each column of the table becomes one column of the file. It is followed by those of these columns that any of its
+    values needs: ``<name>_std`` (the standard deviation), one column for each further number that the text shows (by
+    that number's own name), ``<name>_star`` (yes or empty) and ``<name>_note``. A missing number is an empty field.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -24,7 +24,7 @@ def csv_text(table: Table) -> str:
 
 
 def _filled(column: Column, values: list[Value]) -> list[tuple[str, list[str]]]:
-    """The file's columns for one of the table's: each with its name and its fields."""
+    """The file's columns for one column of the table: the name and the fields of each."""
     name = plain_name(column.plain or column.title)
     parts = [(name, [value.text if value.data is None else value.data for value in values])]
     if any(value.spread for value in values):
@@ -45,7 +45,7 @@ def _further(values: list[Value]) -> Iterator[tuple[str, list[str]]]:
 
 
 def plain_name(text: str) -> str:
-    """``text`` as a header: lower case, without spaces and signs, so that any tool can name the column."""
+    """``text`` as a header: lower case; characters other than a-z, 0-9 and @ become underscores, % ``percent``."""
     return re.sub(r"[^a-z0-9@]+", "_", text.lower().replace("%", "percent")).strip("_")
 
 

@@ -1,26 +1,26 @@
-"""A table as LaTeX, for papers: booktabs rules, a caption, a label."""
+"""A table as LaTeX: booktabs rules, a caption, a label."""
 
 import re
 
 from pipeline.report.tables.model import NONE, Table, Value
 
-#: Tables longer than a page of small type break over pages.
+#: Tables with more rows do not fit on a page and become a ``longtable``.
 LONG = 40
 SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"{'}", "`": r"\textasciigrave{}",
-    # after the end of a row these two would be read as its options; doubled hyphens would become dashes
+    # after the end of a row, LaTeX reads [ and * as options; it turns doubled hyphens into dashes
     "[": "{[}", "]": "{]}", "*": "{*}", "-": "{-}",
     "±": r"$\pm$", "Δ": r"$\Delta$", "−": "$-$", "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "β": r"$\beta$",
 }  # fmt: skip
 
 
 def latex(table: Table) -> str:
-    """The table as a ``table`` environment, or a ``longtable`` where it has more than ``LONG`` rows.
+    """The table as a ``table`` environment, or a ``longtable`` if it has more than ``LONG`` rows.
 
-    The preamble needs ``\\usepackage[T1]{fontenc}`` and ``\\usepackage{booktabs, longtable}``. Letters that not every
-    LaTeX can set are written as their code point.
+    The preamble needs ``\\usepackage[T1]{fontenc}`` and ``\\usepackage{booktabs, longtable}``. Non-ASCII characters
+    that are not in ``SIGNS`` are written as their code point.
     """
     sides = "".join("r" if column.numeric else "l" for column in table.columns)
     caption = rf"\caption{{{escape(table.title)}. {escape(' '.join(table.caption))}}}"
@@ -40,7 +40,7 @@ def latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """``text`` as LaTeX shows it: nothing in it is a command."""
+    """Escape ``text`` so that LaTeX prints it literally."""
     return "".join(SIGNS.get(sign, sign if " " <= sign <= "~" else _other(sign)) for sign in text)
 
 

@@ -1,4 +1,4 @@
-"""A table for a terminal."""
+"""A table as plain text for a terminal."""
 
 import textwrap
 
@@ -7,11 +7,11 @@ from pipeline.report.tables.model import Table
 
 
 def plain(table: Table, title: str) -> str:
-    """Aligned columns, then the caption."""
+    """The title, aligned columns, then the caption."""
     heads = [column.title for column in table.columns]
     body = [[" ".join(line(value).split("\n")) for value in row] for row in table.rows]
     for place in range(len(heads)):
-        if any(row[place].star for row in table.rows):  # numbers without a star leave room for it
+        if any(row[place].star for row in table.rows):  # align numbers with and without a star
             for texts, row in zip(body, table.rows, strict=True):
                 texts[place] += " " * (not row[place].star)
     widths = [max(map(len, texts)) for texts in zip(heads, *body, strict=True)]

@@ -1,4 +1,4 @@
-"""The two papers' tables, once with our numbers and once with the published ones, and both beside each other."""
+"""The two papers' tables with our numbers and with the published ones, and a comparison of both."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from pipeline.report.tables.papers.differences import differences
 from pipeline.report.tables.papers.layout import Grid
 from pipeline.runtime.errors import UserError
 
-#: The layout of each published table, for ours and the published numbers alike.
+#: The layout of each published table, used for our numbers and the published ones.
 LAYOUTS: dict[str, Callable[[list[Record]], Grid]] = {
     "wr-table1": wr.accuracy,
     "wr-table2": wr.seconds,
@@ -27,10 +27,10 @@ LAYOUTS: dict[str, Callable[[list[Record]], Grid]] = {
 
 
 def build(source: Source) -> list[Table]:
-    """The tables that the study is set beside: each as ours and as published, then number by number.
+    """The comparison number by number, each table that the study names (ours, then published), and the differences.
 
     Raises:
-        UserError: about.json names a published table or dataset that there isn't.
+        UserError: about.json names an unknown published table or dataset.
     """
     wanted, dataset = source.published["tables"], source.published["dataset"]
     if unknown := [name for name in wanted if name not in LAYOUTS]:
@@ -63,7 +63,7 @@ def _ours(name: str, source: Source) -> Table:
 
 
 def _protocol(metric: str, source: Source) -> list[str]:
-    """How ours were obtained; seconds are of no chosen epoch, and only codes that are ranked have ties."""
+    """How our numbers were obtained; the evaluated epoch does not apply to seconds, nor ties to mutual information."""
     if metric == "seconds":
         return run_caption(source)
     if metric == "mine":
@@ -86,5 +86,5 @@ def _published(name: str, dataset: str | None) -> Table:
 
 
 def _rank(method: str, order: list[str]) -> int:
-    """The paper's order first; methods that it doesn't have follow in the study's."""
+    """Sort key: methods in the paper's order, then those that the paper does not have."""
     return order.index(method) if method in order else len(order)

@@ -1,4 +1,4 @@
-"""Every published number that the study is set beside, with ours."""
+"""Table of the published numbers that the study is compared with, and ours."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from pipeline.report.tables.values import signed
 
 
 def beside(source: Source) -> Table:
-    """One row per published number: it, ours, the difference, and both improvements over the baseline."""
+    """One row per published number: this number, ours, their difference, and both improvements over the baseline."""
     columns = [
         Column("method", numeric=False),
         Column("quantizer", numeric=False),
@@ -36,7 +36,7 @@ def beside(source: Source) -> Table:
 def _caption(found: list[Pair], source: Source) -> list[str]:
     paired = [pair for pair in found if pair.difference is not None]
     lower = sum(pair.lower for pair in paired)
-    # a number that two of the study's tables print is two of the 410
+    # a number that two of the published tables print counts as two of the 410
     counts = (
         f"Of the {len(retrieval())} numbers that the two papers print, this study is compared with {len(found)}; "
         f"{len(paired)} of them have a counterpart: same dataset, method, quantizer, bits and metric."
@@ -54,7 +54,7 @@ def _caption(found: list[Pair], source: Source) -> list[str]:
 
 
 def _differences(source: Source) -> list[str]:
-    """In which points the study's protocol is another one than the tables'; those that differ alike go together."""
+    """Points in which the study's protocol differs from the tables'; tables with the same points share a sentence."""
     dataset = source.published["dataset"]
     alike: dict[str, list[str]] = {}
     for table in source.published["tables"]:
@@ -100,7 +100,7 @@ def _n(record: Record | None, pair: Pair) -> Value:
 def _difference(pair: Pair) -> Value:
     if pair.difference is None:
         without = pair.ours is None or pair.ours.value is None
-        return missing("difference", pair.reason, shown=not without)  # the reason stands beside ours already
+        return missing("difference", pair.reason, shown=not without)  # else our number's column shows the reason
     return Value(signed(pair.difference, 4), repr(pair.difference), "difference")
 
 

@@ -1,4 +1,4 @@
-"""What the papers say about their protocols, beside what the study did."""
+"""Table that compares the papers' protocols with the study's."""
 
 from pipeline.report.published import protocol_facts
 from pipeline.report.source import Source
@@ -7,7 +7,7 @@ from pipeline.report.tables.protocol import setting
 
 
 def differences(source: Source) -> Table:
-    """One row per published table and point of its protocol; none where the study stands for no published dataset."""
+    """One row per published table and point of its protocol; none if no published dataset is named."""
     columns = [Column(name, numeric=False) for name in ("table", "point", "paper", "ours", "verdict")]
     dataset = source.published["dataset"]
     tables = [table for table in source.published["tables"] if dataset in protocol_facts.datasets(table)]

@@ -1,8 +1,8 @@
 """The layout of the HSWD paper's Tables 4 to 6 (Doan et al., supplement, CVPR 2022): quantization losses by method.
 
-Rows are METHOD with its own quantization loss, METHOD-S with the sliced one (``swd``) and METHOD-C with HSWD itself.
-A cell holds the number and its relative improvement in percent, which is computed from the numbers shown; where
-a paper prints another percentage than its own numbers give, a note says which.
+Rows are METHOD with its own quantization loss, METHOD-S with the sliced loss (``swd``) and METHOD-C with HSWD.
+A table cell holds the number and its relative improvement in percent. For published numbers, it is computed from the
+numbers shown; if the paper prints a percentage that its numbers contradict, a note gives the printed one.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,12 @@ VALUE_ROUNDING, PERCENT_ROUNDING = 0.00005, 0.05
 
 
 def losses(records: list[Record], bits: Iterable[int]) -> Grid:
-    """Tables 4 to 6: a row a (method, quantization loss), a column a dataset and code length of ``bits``."""
+    """Tables 4 to 6: one row per (method, quantization loss), one column per dataset and code length.
+
+    Args:
+        records: the numbers to lay out.
+        bits: the code lengths to show; all code lengths if the records have none of these.
+    """
     variants = [name for name in SUFFIXES if name != BASELINE]
     wanted = set(methods(records, variants))
     chosen = chosen_bits([r for r in records if r.quantizer in SUFFIXES and r.method in wanted], bits)
@@ -45,7 +50,7 @@ def losses(records: list[Record], bits: Iterable[int]) -> Grid:
 
 
 def contradicts(record: Record, baseline: Record) -> bool:
-    """Whether the improvement printed beside a number can't come from it and its baseline, given their rounding."""
+    """Whether the printed improvement cannot result from the number and its baseline, given their rounding."""
     if not record.printed or record.value is None or baseline.value is None:
         return False
     low = 100 * ((record.value - VALUE_ROUNDING) / (baseline.value + VALUE_ROUNDING) - 1)
@@ -54,7 +59,7 @@ def contradicts(record: Record, baseline: Record) -> bool:
 
 
 def _cell(records: list[Record], method: str, quantizer: str, place: Place) -> Value:
-    """The number, ours with its deviation, and the improvement over the method's own loss."""
+    """The number (ours with its standard deviation) and the improvement over the method's own loss."""
     record, baseline = at(records, method, quantizer, place), at(records, method, BASELINE, place)
     if record is None or record.value is None:
         return absent(record, place.name)
@@ -82,7 +87,7 @@ def _improvement(record: Record, baseline: Record | None) -> float | None:
 
 
 def _printed_caption(records: list[Record]) -> list[str]:
-    """How many of the printed percentages the paper's own numbers don't give."""
+    """How many of the printed percentages the paper's own numbers contradict."""
     printed = [record for record in records if record.printed]
     wrong = 0
     for record in printed:

@@ -1,4 +1,4 @@
-"""What the papers' layouts share: columns a dataset and code length, and a value for each record or its absence."""
+"""Shared by the papers' layouts: one column per (dataset, bits), and the values of present and missing records."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pipeline.report.published.records import Record
 from pipeline.report.tables.model import Column, Value, missing
 
-#: Why a place in a layout is empty, where no record stands for it.
+#: The reason shown if there is no record for a place in a layout.
 ABSENT = "no such number"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A layout filled with numbers: the columns and rows of a table, and sentences that its numbers call for."""
+    """A layout filled with numbers: a table's columns and rows, and caption sentences about these numbers."""
 
     columns: list[Column]
     rows: list[list[Value]]
@@ -21,7 +21,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Place:
-    """A dataset and code length: where a layout has a column."""
+    """A dataset and code length, which is one column of a layout."""
 
     dataset: str
     bits: int
@@ -32,20 +32,20 @@ class Place:
 
 
 def chosen_bits(records: list[Record], paper: Iterable[int]) -> list[Record]:
-    """The records of the paper's code lengths; all of them where a study has none of those."""
+    """The records with the paper's code lengths; all records if none has one of these."""
     lengths = set(paper)
     return [record for record in records if record.bits in lengths] or records
 
 
 def places(records: list[Record]) -> list[Place]:
-    """Columns: datasets in the records' order, code lengths ascending."""
+    """The records' places: datasets in the records' order, code lengths ascending."""
     named = list(dict.fromkeys(record.dataset for record in records))
     found = {Place(record.dataset, record.bits) for record in records}
     return sorted(found, key=lambda place: (named.index(place.dataset), place.bits))
 
 
 def columns(found: list[Place]) -> list[Column]:
-    """A column a place; the dataset is named where there are several."""
+    """One column per place; titles name the dataset if there are several."""
     several = len({place.dataset for place in found}) > 1
     return [
         Column(f"{place.dataset}, {place.bits} bits" if several else f"{place.bits} bits", plain=place.name)
@@ -54,19 +54,19 @@ def columns(found: list[Place]) -> list[Column]:
 
 
 def methods(records: list[Record], variants: Iterable[str]) -> list[str]:
-    """The methods that have a number with one of the variants to show."""
+    """The methods that have a record with one of the quantizers ``variants``."""
     wanted = set(variants)
     return list(dict.fromkeys(record.method for record in records if record.quantizer in wanted))
 
 
 def at(records: list[Record], method: str, quantizer: str, place: Place) -> Record | None:
-    """The record of a place; None where there is none."""
+    """The record of a method and quantizer at a place; None if there is none."""
     wanted = (method, quantizer, place.dataset, place.bits)
     return next((r for r in records if (r.method, r.quantizer, r.dataset, r.bits) == wanted), None)
 
 
 def deviation(record: Record, column: str, digits: int) -> Value | None:
-    """The spread beside a number of ours; published numbers come without."""
+    """The standard deviation of one of our numbers; None for a published number."""
     if not record.n:
         return None
     if not record.deviation:
@@ -75,5 +75,5 @@ def deviation(record: Record, column: str, digits: int) -> Value | None:
 
 
 def absent(record: Record | None, column: str) -> Value:
-    """What stands where there is no number."""
+    """The value shown for a missing number, with the reason."""
     return missing(column, ABSENT if record is None else record.reason or ABSENT)

@@ -1,7 +1,7 @@
 """The layouts of the WR paper (Zhang et al., IJCAI 2022), Tables 1 to 3: methods without and with the regularizer.
 
-Deviations: a significantly lower number carries a remark, which the paper has no need for, and ours stand with their
-standard deviation over seeds.
+Deviations: a significantly lower number has a note, which the paper does not need, and our numbers have their standard
+deviation over seeds.
 """
 
 from pipeline.aggregation import BASELINE
@@ -28,9 +28,9 @@ Side = tuple[str, str]
 
 
 def accuracy(records: list[Record]) -> Grid:
-    """Table 1: methods by code length, without and with WR; last the average improvement in percent.
+    """Table 1: methods by code length, without and with WR; the last columns are average improvements in percent.
 
-    The average is over the code lengths that both sides have, for each dataset
+    For each dataset, the average is over the code lengths that have numbers both without and with WR
     (``pipeline.statistics.average_improvement``).
     """
     found, sides = _informed(chosen_bits(_both(records), ACCURACY_BITS))
@@ -56,10 +56,10 @@ def informativeness(records: list[Record]) -> Grid:
 
 
 def seconds(records: list[Record]) -> Grid:
-    """Table 2: seconds an epoch by batch size, without and with WR, and what WR takes beyond, in percent.
+    """Table 2: seconds per epoch by batch size, without and with WR, and the overhead of WR in percent.
 
-    Means over methods, as the paper's caption says: over those that are timed on both sides of a batch size.
-    Three rows a code length.
+    Values are means over methods, as the paper's caption says: over those timed both without and with WR at that batch
+    size. There are three rows per code length.
     """
     chosen = [record for record in chosen_bits(_both(records), SECONDS_BITS) if record.value is not None]
     sizes = sorted({record.batch_size for record in chosen})
@@ -71,14 +71,14 @@ def seconds(records: list[Record]) -> Grid:
             rows.append([Value(word), lead, *(_second(pairs[size], place, size, most) for size in sizes)])
         rows.append([Value("overhead %"), lead, *(_overhead(pairs[size], size) for size in sizes)])
     heads = [Column(f"batch {size}", plain=f"batch_size_{size}") for size in sizes]
-    named = [method for method in methods(chosen, [VARIANT]) if method]  # the paper's averages are of no single one
+    named = [method for method in methods(chosen, [VARIANT]) if method]  # the paper's averages have no method name
     caption = [f"Means over {', '.join(named)}."] if named else []
     caption.append("The overhead is what WR takes beyond the method without it, in percent.")
     return Grid([Column("WR", numeric=False), Column("bits", hint="code length"), *heads], rows, caption)
 
 
 def _both(records: list[Record]) -> list[Record]:
-    """What is with or without WR, of methods that have both."""
+    """The records without and with WR, of the methods that have one with WR."""
     wanted = set(methods(records, [VARIANT]))
     return [record for record in records if record.quantizer in SIDES and record.method in wanted]
 
@@ -88,7 +88,7 @@ def _side_columns() -> list[Column]:
 
 
 def _informed(records: list[Record]) -> tuple[list[Place], dict[Side, list[Value]]]:
-    """The columns' places, and a row of means a (method, side)."""
+    """The columns' places, and a row of means per (method, side)."""
     found = places(records)
     rows = {}
     for method in methods(records, [VARIANT]):
@@ -106,7 +106,7 @@ def _mean(record: Record | None, place: Place) -> Value:
 
 
 def _average(records: list[Record], side: Side, along: list[Place]) -> Value:
-    """The average improvement over the places of one dataset, on the row with WR."""
+    """The average improvement over one dataset's code lengths, shown in the row with WR."""
     method, quantizer = side
     column = f"{along[0].dataset}_average_improvement_percent"
     if quantizer == BASELINE:
@@ -127,14 +127,14 @@ def _average(records: list[Record], side: Side, along: list[Place]) -> Value:
 
 
 def _timed(records: list[Record], bits: int, size: int) -> dict[str, tuple[float, float]]:
-    """Seconds without and with WR of each method that has both."""
+    """(Seconds without WR, seconds with WR) of each method that has both."""
     found = {(r.method, r.quantizer): r.value for r in records if (r.bits, r.batch_size) == (bits, size)}
     pairs = {method: (found.get((method, BASELINE)), found.get((method, VARIANT))) for method, _ in found}
     return {method: (a, b) for method, (a, b) in pairs.items() if a is not None and b is not None}
 
 
 def _second(pairs: dict[str, tuple[float, float]], place: int, size: int, most: int = 0) -> Value:
-    """The mean over methods; a note says if they are fewer than at other batch sizes."""
+    """The mean over methods; a note says if it is over fewer methods than at other batch sizes."""
     column = f"batch_size_{size}"
     if not pairs:
         return missing(column, "no method timed on both sides")
