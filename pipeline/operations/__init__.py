@@ -1,1 +1,1 @@
-"""What is done around the experiment: parallel sweeps, MLflow, sharing, verification, the table in a terminal."""
+"""Commands around the experiment: parallel sweeps, MLflow, sharing, verification, the results table."""

@@ -1,4 +1,4 @@
-"""The results table in a terminal, and where to look further."""
+"""The results table for a terminal, with pointers to the report and MLflow."""
 
 from pipeline.aggregation.study import outdated
 from pipeline.runtime.entry import Params
@@ -7,10 +7,10 @@ from pipeline.runtime.layout import Layout
 
 
 def table(params: Params) -> str:
-    """The study's results table, and where to look further.
+    """Return the study's results table, with pointers to the report and MLflow.
 
     Raises:
-        UserError: there is no table yet.
+        UserError: the table has not been made yet.
     """
     layout = Layout(params["study"])
     report = layout.report

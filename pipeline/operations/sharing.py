@@ -1,14 +1,14 @@
-"""Results to and from the default DVC remote.
+"""Copy results to and from the default DVC remote.
 
-``share`` is ``dvc push --run-cache``, ``fetch`` is ``dvc pull --run-cache``, and they do what DVC 3.67 leaves out:
+``share`` corresponds to ``dvc push --run-cache``, ``fetch`` to ``dvc pull --run-cache``. Both do more than DVC 3.67:
 
-- The run cache says which outputs a stage had for earlier params; pushed alone, its entries point to objects that
-  only this machine has, and a colleague who goes back to those params trains again. So those objects go along.
-- DVC takes a folder for complete where its listing is (the ``.dir`` object). A remote that lost a file of it stays
-  without. So every object is asked for.
-- DVC copies all entries of the run cache, one after the other, every time. Here only those go that are not there.
+- The run cache records the outputs of a stage for earlier params. DVC pushes its entries without the objects they
+  refer to, so a colleague who goes back to those params has to train again. Here the objects are copied too.
+- DVC takes a folder as complete if its listing (the ``.dir`` object) exists. It never restores a file that the
+  remote has lost. Here the existence of every object is checked.
+- DVC copies all entries of the run cache each time, one by one. Here only missing entries are copied.
 
-``check`` names the stages of which the remote lacks something that the lock files refer to.
+``check`` names the stages with objects that the lock files refer to and the remote lacks.
 """
 
 import logging
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 
 def share(params: Params) -> str:
-    """Push the study's results, and what the run cache has of earlier params.
+    """Push the study's results, and the run cache with the outputs it refers to.
+
+    Returns:
+        a summary, with a note on params and lock files that are not committed.
 
     Raises:
-        UserError: no remote, one that can't be written to, or results that are neither here nor there.
+        UserError: no remote is set up, it can't be written to, or results are missing both here and there.
     """
     with _opened() as (repo, remote):
         _copy_runs(repo.cache.legacy, remote.legacy_odb)
@@ -50,16 +53,20 @@ def share(params: Params) -> str:
 
 
 def fetch(params: Params) -> str:
-    """Pull the study's results into the workspace, and what the run cache has of earlier params into the cache.
+    """Pull the study's results into the workspace, and the outputs that the run cache refers to into the cache.
+
+    Returns:
+        a summary.
 
     Raises:
-        UserError: no remote, one that can't be read, or one that lacks results; what it has is there then.
+        UserError: no remote is set up, it can't be read, or it lacks results. In the last case all results that it
+            has are pulled first.
     """
     from dvc.exceptions import DownloadError
 
     with _opened() as (repo, remote):
         _copy_runs(remote.legacy_odb, repo.cache.legacy)
-        with suppress(DownloadError):  # it counts what lacks; below it is named
+        with suppress(DownloadError):  # it only counts the missing objects; _all_there names them
             repo.fetch()
         _transfer(remote.odb, repo.cache.local, _everything(repo, remote))
         repo.checkout(allow_missing=True)
@@ -67,17 +74,21 @@ def fetch(params: Params) -> str:
 
 
 def check(params: Params) -> str:
-    """Look whether the remote has everything that the lock files refer to.
+    """Check that the remote has everything that the lock files refer to.
+
+    Returns:
+        a summary.
 
     Raises:
-        UserError: no remote, one that can't be read, or one that lacks results; a line for each stage.
+        UserError: no remote is set up, it can't be read, or it lacks results. The message has a line for each
+            incomplete output.
     """
     with _opened() as (repo, remote):
         return _all_there(repo, remote, params["study"])
 
 
 def _all_there(repo: "Repo", remote: "Remote", study: str) -> str:
-    """One line that says so; otherwise the error that names what lacks."""
+    """Return a summary if the remote is complete; otherwise raise an error that names the incomplete outputs."""
     results = _results(repo, remote)
     wanted = {part for parts in results.values() for part in parts}
     away = _lacking(remote.odb, wanted)
@@ -101,7 +112,7 @@ def _all_there(repo: "Repo", remote: "Remote", study: str) -> str:
 
 
 def _results(repo: "Repo", remote: "Remote") -> "dict[Output, set[HashInfo]]":
-    """Every output that the lock files have of the study in params.yaml, with its objects."""
+    """Every output of the params.yaml study in the lock files, with its objects."""
     outs = [out for out in repo.index.outs if out.hash_info and out.use_cache and out.can_push]
     objects = _objects(repo, remote, (out.hash_info for out in outs))
     return {out: objects[out.hash_info] for out in outs}
@@ -114,22 +125,22 @@ def _everything(repo: "Repo", remote: "Remote") -> "set[HashInfo]":
 
 
 def _restorable(repo: "Repo") -> "Iterator[HashInfo]":
-    """The outputs of all entries of the run cache; an entry is what a lock file says of a stage."""
+    """The outputs of all entries of the run cache. An entry has the format of a stage in a lock file."""
     import yaml
     from dvc_data.hashfile.hash_info import HashInfo
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for file in Path(repo.stage_cache.cache_dir).glob("??/*/*"):
-        with suppress(yaml.YAMLError, TypeError, KeyError):  # a broken entry, which DVC removes when it meets it
+        with suppress(yaml.YAMLError, TypeError, KeyError):  # a broken entry, which DVC removes when it reads it
             for out in yaml.load(file.read_text(encoding="utf-8"), loader)["outs"]:
                 yield HashInfo("md5", out["md5"])
 
 
 def _objects(repo: "Repo", remote: "Remote", named: "Iterable[HashInfo]") -> "dict[HashInfo, set[HashInfo]]":
-    """What each of these consists of: itself and, where it lists a folder, the files in it.
+    """The objects of each hash: the object itself and, for a folder listing, the files in the folder.
 
-    Listings that this machine lacks are taken from the remote, all at once; of one that nobody has only it itself
-    is known.
+    Listings that are missing from the local cache are fetched from the remote in one batch. If the remote lacks a
+    listing too, the result has only the listing itself.
     """
     from dvc_data.hashfile.transfer import find_tree_by_obj_id
 
@@ -143,14 +154,14 @@ def _objects(repo: "Repo", remote: "Remote", named: "Iterable[HashInfo]") -> "di
 
 
 def _lacking(store: "HashFileDB", objects: "Iterable[HashInfo]") -> "set[HashInfo]":
-    """Which objects a store hasn't; it is asked for each, since a listing may have outlived its files."""
+    """The objects that a store lacks. Each one is checked, since a listing may exist without its files."""
     objects = set(objects)
     there = set(store.oids_exist([one.value for one in objects])) if objects else set()
     return {one for one in objects if one.value not in there}
 
 
 def _transfer(source: "HashFileDB", target: "HashFileDB", objects: "Iterable[HashInfo]") -> None:
-    """Copy what the target lacks and the source has."""
+    """Copy the objects that the target lacks and the source has."""
     from dvc_data.hashfile.transfer import transfer
 
     objects = _lacking(target, objects)
@@ -158,7 +169,7 @@ def _transfer(source: "HashFileDB", target: "HashFileDB", objects: "Iterable[Has
 
 
 def _copy_runs(source: "HashFileDB", target: "HashFileDB") -> None:
-    """Copy the entries of the run cache that the target lacks, files ``runs/<2 of key>/<key>/<value>``."""
+    """Copy the run cache entries that the target lacks: files ``runs/<first 2 characters of key>/<key>/<value>``."""
     from dvc_objects.fs import generic
 
     root = source.fs.join(source.path, "runs")
@@ -175,7 +186,7 @@ def _copy_runs(source: "HashFileDB", target: "HashFileDB") -> None:
 
 
 def _on_the_web(store: "HashFileDB | Remote") -> bool:
-    """A plain web server can't list files, and DVC keeps no run cache there."""
+    """Whether the store is a plain web server: it can't list files, so DVC keeps no run cache there."""
     from dvc.fs import HTTPFileSystem
 
     return isinstance(store.fs, HTTPFileSystem)
@@ -187,7 +198,7 @@ def _without_runs(remote: "Remote") -> str:
 
 @contextmanager
 def _opened() -> "Iterator[tuple[Repo, Remote]]":
-    """The repository and its default remote; whatever they have against what is done becomes one line."""
+    """Open the repository and its default remote. Errors in the block become a UserError of one line."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -206,7 +217,7 @@ def _opened() -> "Iterator[tuple[Repo, Remote]]":
                 raise
             except KeyboardInterrupt:
                 raise UserError("interrupted; start it again, and it goes on where it was") from None
-            except Exception as error:  # whatever a server or its driver raises
+            except Exception as error:  # a server or its driver may raise anything
                 reason = _in_a_line(logged[0] if logged else error)
                 where = f"remote {remote.name!r} ({_address(remote)})"
                 raise UserError(f"{where}: {reason}; see docs/sharing.md, When it fails") from error
@@ -237,7 +248,7 @@ def _in_a_line(error: BaseException) -> str:
 
 @contextmanager
 def _log() -> Iterator[list[BaseException]]:
-    """Take DVC's log off the terminal and keep the exceptions in it: of a failed copy it tells there alone."""
+    """Hide DVC's log and collect the exceptions in it. DVC reports a failed copy only in its log."""
     import dvc.logger  # noqa: F401  (its handlers are set up by the import)
 
     kept: list[BaseException] = []

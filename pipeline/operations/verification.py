@@ -1,9 +1,9 @@
-"""Do the tables' numbers follow from the files that are there?
+"""Check that the numbers in the tables follow from the stored files.
 
-From the end to the beginning: the report's tables from the aggregate stage's, those from the cells' metrics, and the
-metrics of retrieval and balance from the stored codes, whose images and labels are compared with the dataset and
-with a split that is drawn anew. Taken as they are: what training left (weights, codes, validation mAP, histories,
-tuning curves), MINE, times, t-SNE maps and galleries.
+The checks go backwards through the pipeline. The report's tables must follow from the aggregate stage's tables, those
+from the cells' metrics, and the metrics of retrieval and balance from the stored codes. The codes' images and labels
+are compared with the dataset and with a split that is drawn again. The results of training
+(weights, codes, validation mAP, histories, tuning curves), MINE, times, t-SNE maps and galleries are not recomputed.
 """
 
 import csv
@@ -26,18 +26,22 @@ from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout
 
-#: Other versions of NumPy or pandas may add numbers in another order; more than that is a difference.
+#: Relative and absolute tolerance, since versions of NumPy or pandas may sum in a different order.
 TOLERANCE = 1e-9
 
 
 def verify(params: dict[str, Any], root: Path = Path()) -> str:
     """Check every cell, the tables and the report of a study.
 
+    Args:
+        params: content of params.yaml.
+        root: the folder with the results.
+
     Returns:
-        what was found to agree, in one line.
+        a summary of one line.
 
     Raises:
-        UserError: a line for each thing that doesn't follow from the files, or isn't there.
+        UserError: some value doesn't follow from the files, or a file is missing; one line for each.
     """
     layout = Layout(params["study"], root)
     there, missing = present(params, layout)
@@ -56,7 +60,7 @@ def verify(params: dict[str, Any], root: Path = Path()) -> str:
 
 
 def _told(what: str, problems: Iterator[str]) -> list[str]:
-    """A line for each problem, and for a file that is too broken to look at."""
+    """A line for each problem, and one for a file that can't be read."""
     lines = []
     try:
         for problem in problems:
@@ -77,7 +81,7 @@ def _unless_intact(check: Callable[..., None], *arguments: Any) -> Iterator[str]
 
 
 def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
-    """What doesn't agree between a cell's split, codes and metrics."""
+    """Contradictions between a cell's split, codes and metrics."""
     codes, trained = layout.codes(cell), layout.train(cell)
     for folder in (layout.split(cell.seed), codes, trained):
         if not folder.exists():
@@ -105,7 +109,7 @@ def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Lay
 
 
 def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str]:
-    """What of tables and report isn't what would be made of the files now."""
+    """Differences of the tables and the report from those made again from the present files."""
     tables, page = aside / "tables", aside / "report"
     tables.mkdir()
     write(params, layout, tables)
@@ -118,7 +122,7 @@ def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str
 
 
 def _differing(found: Path, expected: Path) -> Iterator[str]:
-    """Files that differ in more than rounding; pictures, whose bytes depend on a library's version, by name alone."""
+    """Files that differ by more than rounding. Images need only exist: their bytes depend on library versions."""
     for file in sorted(path for path in expected.rglob("*") if path.is_file()):
         name = file.relative_to(expected)
         other = found / name
@@ -131,7 +135,7 @@ def _differing(found: Path, expected: Path) -> Iterator[str]:
 
 
 def _values(file: Path) -> list[tuple[str, str]]:
-    """A text file as (place, value): the fields of a CSV, the leaves of JSON, the lines of anything else."""
+    """The (place, value) pairs of a text file: the fields of a CSV, the leaves of JSON, or else the lines."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".csv":
         return [(f"row {at}, {name}", str(value)) for at, row in enumerate(csv.DictReader(text.splitlines()), 1)
@@ -151,7 +155,7 @@ def _leaves(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _difference(found: list[tuple[str, str]], expected: list[tuple[str, str]]) -> str:
-    """The first difference in words; empty where there is none."""
+    """A text about the first difference; empty if there is none."""
     for (place, value), (other_place, other) in zip(found, expected, strict=False):
         if place != other_place or not _same(value, other):
             return f"{place} is {value[:80]!r}, but {other[:80]!r} follows from the files"

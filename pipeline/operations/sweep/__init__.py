@@ -1,1 +1,1 @@
-"""``make sweep``: every out-of-date stage of the graph in parallel on Ray, leaving what `dvc repro` would leave."""
+"""``make sweep``: run every out-of-date stage in parallel on Ray, with the same results as `dvc repro`."""

@@ -1,4 +1,4 @@
-"""A stage as something that can be sent to a worker."""
+"""A DVC stage in a form that can be sent to a worker."""
 
 import shlex
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Call:
-    """What a worker needs to know of a stage.
+    """What a worker needs to know about a stage.
 
     Args:
-        address: DVC's name of it, ``cells/train/dvc.yaml:train@dsdh-wr-16-0``.
+        address: DVC's name of the stage, such as ``cells/train/dvc.yaml:train@dsdh-wr-16-0``.
         commands: its command lines.
-        wdir: where they run, from the project's root.
-        outs: what they make, from the project's root.
+        wdir: its working folder, relative to the project's root.
+        outs: paths of its outputs, relative to the project's root.
         on_device: whether it computes on params.yaml's device (``meta: {on_device: true}`` in its dvc.yaml).
-        exclusive: whether it measures time, so that nothing may run beside it (``meta: {exclusive: true}``).
+        exclusive: whether it must run alone because it measures time (``meta: {exclusive: true}``).
     """
 
     address: str
@@ -27,7 +27,7 @@ class Call:
 
     @cached_property
     def module(self) -> tuple[str, list[str]] | None:
-        """The file in stages/ that it runs, and its arguments; None for any other command."""
+        """The module in stages/ that the stage runs, and its arguments; None for any other command."""
         if len(self.commands) != 1 or self.wdir != ".":
             return None
         words = shlex.split(self.commands[0])
@@ -37,12 +37,12 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """``train``; what it is one of many of."""
+        """The stage's name without its cell: ``train``."""
         return self.address.split(":")[-1].split("@")[0]
 
     @property
     def name(self) -> str:
-        """``train@dsdh-wr-16-0``, good for a file's name."""
+        """The stage's name without the path of its dvc.yaml: ``train@dsdh-wr-16-0``. It is valid as a file name."""
         return self.address.split(":")[-1]
 
     @cached_property
@@ -53,7 +53,7 @@ class Call:
 
     @cached_property
     def cell(self) -> tuple[str, str, str, str] | None:
-        """(method, quantizer, bits, seed) where it is a stage of one cell of the grid."""
+        """(method, quantizer, bits, seed) if the stage belongs to one cell of the grid, else None."""
         given = self.options
         if not {"method", "quantizer", "bits", "seed"} <= given.keys() or "batch-size" in given:
             return None

@@ -1,4 +1,4 @@
-"""Ray: started here, or the cluster of RAY_ADDRESS; it places stages, restarts workers and tries again."""
+"""Run stages on Ray, started here or at RAY_ADDRESS. Ray schedules stages, restarts workers and retries."""
 
 import math
 import os
@@ -17,37 +17,39 @@ from pipeline.operations.sweep.worker import Outcome
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.machine import cores
 
-#: How often Ray runs a stage anew whose worker or host died.
+#: How often Ray reruns a stage after its worker or host died.
 RETRIES = 3
-#: Stages a core that Ray has been given, so that a worker that is done finds the next one waiting.
+#: Stages submitted to Ray per slot, so that the next stage is already queued when a worker finishes.
 AHEAD = 2
-#: The part of a GPU's memory that a measured share is rounded up by; the next cell may need a little more.
+#: Factor on a measured share of GPU memory, since the next cell may need a little more.
 MARGIN = 1.2
-#: At most so many cells share a GPU.
+#: Maximum number of cells on one GPU.
 CROWD = 16
-#: What a host that doesn't share the project's folder needs no copy of.
+#: Paths that are not copied to hosts that don't share the project's folder.
 LEFT_OUT = [
     "/results", "/.venv", "/.git", "/.dvc/cache", "/.dvc/tmp", "/mlruns", "/mlflow.db", "/data", "/docs", "/tests",
 ]  # fmt: skip
 
 
-#: Variables that workers on other hosts get. They stand in Ray's logs and pages, so none that says how to get in does.
+#: Environment variables (or prefixes) passed to workers on other hosts. Ray shows them in its logs and dashboard, so
+#: none holds credentials.
 PASSED = ("MLFLOW_TRACKING_URI", "MLFLOW_HTTP_", "MLFLOW_TRACKING_INSECURE_TLS", "RAY_EXPERIMENTAL_")
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """What workers on other hosts get of this process's environment: where MLflow is, but no name, password or token.
+    """The environment variables passed to workers on other hosts: MLflow's address, but no name, password or token.
 
-    Those have to be in the environment that `ray start` has on each host.
+    Credentials must be set in the environment of `ray start` on each host.
     """
     return {key: hidden(value) for key, value in environment.items() if key.startswith(PASSED)}
 
 
 def _stay_here() -> None:
-    """Have Ray listen on loopback alone, and only to this process and its children.
+    """Make Ray listen on loopback only, and accept only this process and its children.
 
-    Ray listens on all interfaces on Linux, unless it is told that it can't be one of several nodes. The token stays in
-    these processes' environment; left to itself, Ray writes one that all users can read to ``~/.ray/auth_token``.
+    On Linux, Ray listens on all interfaces unless multi-node clusters are disabled, as the first variable does. The
+    token is kept in the environment of these processes. By default, Ray writes a token that all users can read to
+    ``~/.ray/auth_token``.
     """
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if "RAY_AUTH_MODE" not in os.environ:
@@ -55,19 +57,20 @@ def _stay_here() -> None:
 
 
 class Died(Exception):
-    """A stage's worker or host died, and so did those of the further attempts."""
+    """The worker or host of a stage died, also in every retry."""
 
 
 @dataclass
 class Cluster:
-    """Runs calls on Ray: the cluster that RAY_ADDRESS names, else one of this machine's own.
+    """Runs stages on the Ray cluster at RAY_ADDRESS, or on one started on this machine.
 
-    Ray is started by the first call; a sweep with nothing to do doesn't wait for it.
+    ``start`` starts Ray before the first stage runs, so a sweep without work does not wait for it.
 
     Args:
+        place: where the project is (``exchange``).
         params: params.yaml as it was when the sweep began.
-        workers: stages at a time on this machine; as many as there are cores unless given.
-        share: of a GPU, a stage that computes on it; None measures what the first ones need.
+        workers: number of parallel stages on this machine; None gives number of cores / ``compute.threads``.
+        share: share of a GPU for a stage that computes on it; None uses the measured memory of earlier stages.
     """
 
     place: Place
@@ -82,7 +85,7 @@ class Cluster:
 
     @property
     def resources(self) -> dict[str, float]:
-        """CPUs and GPUs of all hosts that are up; asked for again every two seconds, since hosts come and go."""
+        """CPUs and GPUs of all running hosts, updated every two seconds, since hosts may join or leave."""
         if not self._started:
             return {"CPU": self._cores()}
         import ray
@@ -98,15 +101,17 @@ class Cluster:
         return int(self.params["compute"]["threads"])
 
     def room(self) -> int:
-        """How many stages Ray should have at a time."""
+        """Maximum number of stages that are submitted to Ray at a time."""
         return max(1, AHEAD * int(self.resources.get("CPU", 1) // self.threads))
 
     def submit(self, call: Call, inputs: list[Entry], *, here: bool, whole_gpu: bool = False) -> Any:
-        """Give a stage to Ray.
+        """Submit a stage to Ray.
 
         Args:
-            here: it has inputs that are no single output, so it runs where the project is.
-            whole_gpu: nothing may share the GPU with it.
+            call: the stage.
+            inputs: its inputs, for hosts that don't share the project's folder.
+            here: run it on the driver's host, since some input is not a single DVC output.
+            whole_gpu: don't share its GPU with other stages.
 
         Returns:
             a reference for ``wait``.
@@ -139,7 +144,15 @@ class Cluster:
         return 1 / max(1, min(CROWD, math.floor(1 / share)))
 
     def wait(self, running: list[Any], seconds: float) -> list[Any]:
-        """The stages that are done, of those that run; none where it takes longer than that."""
+        """Wait until a stage is done.
+
+        Args:
+            running: references of running stages.
+            seconds: how long to wait at most.
+
+        Returns:
+            the references of all stages that are done; empty after a timeout.
+        """
         import ray
 
         done, _ = ray.wait(running, num_returns=len(running), timeout=0)
@@ -148,16 +161,16 @@ class Cluster:
         return list(done)
 
     def result(self, call: Call, reference: Any) -> Outcome:
-        """How a stage that is done ended.
+        """The result of a stage that is done.
 
         Raises:
-            Died: its worker or host did, several times.
+            Died: its worker or host died in every attempt, or the sweep's own code failed in the worker.
         """
         import ray
 
         try:
             outcome: Outcome = ray.get(reference)
-        except ray.exceptions.RayTaskError as error:  # a fault of the sweep's own, not of the stage
+        except ray.exceptions.RayTaskError as error:  # an error of the sweep itself, not of the stage
             raise Died(" ".join(str(error).split())[-300:]) from None
         except ray.exceptions.RayError as error:
             raise Died(f"its worker died {RETRIES + 1} times: {' '.join(str(error).split())[:300]}") from None
@@ -166,16 +179,16 @@ class Cluster:
         return outcome
 
     def start(self) -> None:
-        """Start Ray or join the cluster, unless that is done.
+        """Start Ray or connect to the cluster, unless already done.
 
         Raises:
-            UserError: no cluster at the address, or ``workers`` given for one.
+            UserError: Ray can't be started or reached, or ``workers`` was given together with RAY_ADDRESS.
         """
         if self._started:
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        # A worker goes from one GPU to another, so it has to see all of them (worker.py chooses).
+        # A worker switches between GPUs, so it must see all of them; worker.py selects one.
         os.environ.setdefault("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES", "1")
         address = os.environ.get("RAY_ADDRESS")
         if not address:
@@ -194,10 +207,10 @@ class Cluster:
             asked = address and "RAY_AUTH_MODE" not in os.environ
             hint = " (if it asks for a token: RAY_AUTH_MODE=token)" if asked else ""
             raise UserError(f"Ray on {where}: {' '.join(str(error).split())[:300]}{hint}") from None
-        signal.signal(signal.SIGTERM, on_terminate)  # Ray has put its own, which leaves no time to write lock files
+        signal.signal(signal.SIGTERM, on_terminate)  # Ray's own handler leaves no time to write lock files
         self._started = True
         self._given = ray.put(self.params)
-        # max_calls 0: a worker that has used a GPU stays, too.
+        # max_calls=0: also keep workers that have used a GPU.
         self._run = ray.remote(max_calls=0)(worker.run)
 
     def _connect(self, address: str | None) -> None:
@@ -208,7 +221,7 @@ class Cluster:
             environment = {"working_dir": self.place.root, "excludes": LEFT_OUT, "env_vars": passed_on(os.environ)}
             ray.init(address=address, runtime_env=environment, **quiet)
         else:
-            memory = 128 * 2**20  # for params alone: stages exchange files
+            memory = 128 * 2**20  # only for params: stages exchange files
             ray.init(
                 address="local", num_cpus=self._cores(), include_dashboard=False, object_store_memory=memory, **quiet
             )
@@ -217,14 +230,14 @@ class Cluster:
         return max(1, self.workers or cores() // self.threads) * self.threads
 
     def close(self) -> None:
-        """Leave the cluster, or end the one that was started; either ends what runs."""
+        """Disconnect from the cluster, or stop the local one. Running stages are stopped."""
         import ray
 
         if self._started:
             ray.shutdown()
 
     def cancel(self, running: list[Any]) -> None:
-        """Kill the workers of stages that run."""
+        """Kill the workers of running stages."""
         import ray
 
         for reference in running:

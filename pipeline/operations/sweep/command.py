@@ -1,4 +1,4 @@
-"""A sweep from its command line to its summary."""
+"""The command line of a sweep."""
 
 import gc
 import signal
@@ -21,13 +21,14 @@ from pipeline.runtime.machine import have_a_home
 def run(
     targets: list[str], *, dry_run: bool, workers: int | None, gpu_share: float | None, no_shared_folder: bool
 ) -> int:
-    """Run what is out of date, in parallel, and print a summary.
+    """Run all out-of-date stages in parallel, and print a summary.
 
     Args:
-        targets: as for ``dvc repro``; all of dvc.yaml where there are none.
-        dry_run: print what would run, and why, and run nothing.
-        workers, gpu_share: in place of those of params.yaml.
-        no_shared_folder: exchange files by the DVC remote, whatever is shared.
+        targets: as for ``dvc repro``; empty means all of dvc.yaml.
+        dry_run: only print which stages would run, and why.
+        workers: number of parallel stages on this machine; overrides params.yaml.
+        gpu_share: share of a GPU for a stage that computes on it, in (0, 1]; overrides params.yaml.
+        no_shared_folder: exchange files through the DVC remote even if hosts share the project's folder.
 
     Returns:
         the exit code.
@@ -61,7 +62,7 @@ def _run(
 ) -> sweep.Summary:
     place = sweep.place_of(opened, no_shared_folder=no_shared_folder)
     try:
-        gc.freeze()  # DVC's graph stays; going through it again and again takes a tenth of the driver's time
+        gc.freeze()  # collecting DVC's graph again and again takes a tenth of the driver's time
         progress = Progress([opened.call(stage) for stage in opened.stages])
         with sweep.Sweep(opened, cluster(place, params), progress) as begun:
             return begun.run()

@@ -1,4 +1,4 @@
-"""Where a worker finds the project: in the same folder as the driver, or by way of the DVC remote."""
+"""How a worker reaches the project: in the driver's folder if it is shared, else through the DVC remote."""
 
 import os
 import socket
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-#: Bytes of outputs from which a worker hashes them and puts them into the cache itself.
+#: From this size in bytes on, a worker hashes and caches outputs itself; below it, the driver does.
 WORTH_IT = 4 * 2**20
 
 
 @dataclass(frozen=True)
 class Place:
-    """The driver's project, and how to reach it.
+    """The driver's project, and how workers reach it.
 
     Args:
-        root: the project's folder there.
-        token: a file in it that exists while the sweep runs; a host that sees it shares the folder.
-        logs: the folder that stages' output goes to, where the project is.
-        remote: name of the DVC remote that other hosts exchange inputs and outputs through.
-        config: DVC's settings there (``remote`` and ``cache`` sections), for hosts that have no copy.
+        root: the project's folder on the driver's host.
+        token: a file in this folder that exists while the sweep runs; a host that sees it shares the folder.
+        logs: the folder for logs of stages, on hosts that share the project's folder.
+        remote: name of the DVC remote through which other hosts exchange inputs and outputs.
+        config: the driver's DVC settings (section ``remote``), for hosts that don't share the folder.
         no_shared_folder: treat every host as one that doesn't share the folder.
     """
 
@@ -47,13 +47,13 @@ class Place:
 
 
 def enter(place: Place) -> bool:
-    """Go to the project: the driver's folder where it is shared, else this worker's copy of the code.
+    """Change to the driver's folder if it is shared; otherwise stay in this worker's copy of the code.
 
     Returns:
         whether the folder is shared.
 
     Raises:
-        UserError: it isn't, and there is no remote.
+        UserError: the folder isn't shared and no default remote is set up.
     """
     shared = place.shared
     if shared:
@@ -68,24 +68,24 @@ def enter(place: Place) -> bool:
 
 
 def take(place: Place, inputs: list[Entry], *, shared: bool) -> None:
-    """Bring a stage's inputs here, where the folder isn't shared."""
+    """Fetch a stage's inputs from the remote, if the folder isn't shared."""
     from filelock import FileLock
 
     if not shared and place.remote:
-        with FileLock(".exchange.lock"):  # of this host's workers, which have one copy of the project
+        with FileLock(".exchange.lock"):  # the workers of a host use the same copy of the project
             absent = [entry for entry in inputs if _taken.get(entry["path"]) != entry["md5"]]
             objects.fetch(_repo(place, shared), place.remote, absent)
             _taken.update({entry["path"]: entry["md5"] for entry in absent})
 
 
 def give(call: Call, place: Place, *, shared: bool) -> list[Entry]:
-    """Put a stage's outputs into the cache, and into the remote where the driver has no other way to them.
+    """Put a stage's outputs into the cache and, if the folder isn't shared, push them to the remote.
 
     Returns:
-        what the driver has to fetch: nothing where the folder is shared.
+        the outputs that the driver has to fetch; empty if the folder is shared.
     """
     if shared and _size(call.outs) < WORTH_IT:
-        return []  # the driver has hashed so little before it could look the hashes up
+        return []  # the driver hashes small outputs faster than it would look up their hashes
     repo = _repo(place, shared)
     made = objects.keep(repo, call.outs)
     if shared or not place.remote:
@@ -95,21 +95,21 @@ def give(call: Call, place: Place, *, shared: bool) -> list[Entry]:
 
 
 def _size(paths: Iterable[str]) -> int:
-    """Bytes of these files and folders, links not followed."""
+    """Total size in bytes of these files and folders; links are not followed."""
     files = (file for path in paths for file in (Path(path), *Path(path).rglob("*")))
     return sum(file.lstat().st_size for file in files if file.is_file())
 
 
-#: path -> MD5 of the inputs that are here already
+#: path -> MD5 of the inputs that this worker has already fetched
 _taken: dict[str, str] = {}
 
 
-#: folder -> DVC there, opened once a worker
+#: folder -> its DVC repository, opened once per worker
 _repos: "dict[str, Repo]" = {}
 
 
 def _repo(place: Place, shared: bool) -> "Repo":
-    """DVC in this worker; where the folder isn't shared, with the driver's remotes and without git."""
+    """The DVC repository of the current folder; if it isn't shared, with the driver's remotes and without git."""
     from dvc.repo import Repo
 
     here = os.getcwd()

@@ -1,4 +1,4 @@
-"""What a sweep says while it runs: cells done, running and failed, by method, rate and time left."""
+"""Progress of a sweep: cells done, running and failed for each method, rate, and time left."""
 
 import statistics
 import sys
@@ -9,20 +9,20 @@ from typing import Any, TextIO
 
 from pipeline.operations.sweep.call import Call
 
-#: Seconds between two looks, on a terminal and elsewhere.
+#: Seconds between two updates, on a terminal and elsewhere.
 TERMINAL, ELSEWHERE = 1.0, 15.0
 
 
 @dataclass
 class Progress:
-    """Counts of a sweep.
+    """Counts and displays the progress of a sweep.
 
-    A cell is done when all of its stages are; stages that belong to no cell (splits, tuning, tables) count as
-    stages alone. Time left takes every stage that is left for as long as those of its kind took on average.
+    A cell is done when all of its stages are done. Stages that belong to no cell (splits, tuning, tables) count only
+    as stages. The estimate of the time left uses the mean duration of each kind of stage.
 
     Args:
         calls: all stages of the sweep.
-        stream: where it is shown.
+        stream: where the progress is written.
     """
 
     calls: list[Call]
@@ -38,7 +38,13 @@ class Progress:
         self._running[call.address] = call
 
     def ended(self, call: Call, how: str, seconds: float | None = None) -> None:
-        """A stage is done: ``current``, ``restored``, ``run``, ``failed`` or ``skipped``."""
+        """Count a stage that is done.
+
+        Args:
+            call: the stage.
+            how: ``current``, ``restored``, ``run``, ``failed`` or ``skipped``.
+            seconds: its duration; None if it did not run.
+        """
         self._running.pop(call.address, None)
         self._ended[call.address] = how
         if seconds is not None:
@@ -48,7 +54,12 @@ class Progress:
         return sum(1 for value in self._ended.values() if value == how)
 
     def show(self, slots: int, *, now: bool = False) -> None:
-        """Say where the sweep is: on a terminal by a block that renews itself, elsewhere a line now and then."""
+        """Show the progress: a live block on a terminal, elsewhere a line every ``ELSEWHERE`` seconds.
+
+        Args:
+            slots: number of stages that run at a time, for the time left.
+            now: show it even if the last update was shown a moment ago.
+        """
         terminal = self.stream.isatty()
         if not now and time.monotonic() - self._said < (TERMINAL if terminal else ELSEWHERE):
             return
@@ -69,12 +80,12 @@ class Progress:
         return self._live
 
     def close(self) -> None:
-        """Leave the last block as it is."""
+        """Stop updating; the last block stays on the terminal."""
         if self._live is not None:
             self._live.stop()
 
     def lines(self, slots: int) -> list[str]:
-        """A line a method, then one for all."""
+        """One line for each method, then the totals."""
         cells = self.cells()
         width = max(map(len, cells), default=0)
         running = Counter(call.options.get("method") for call in self._running.values())
@@ -94,7 +105,7 @@ class Progress:
         ]
 
     def cells(self) -> dict[str, tuple[int, int, int]]:
-        """method -> its cells that are done, all of them, those that failed or wait for a stage that failed."""
+        """For each method: number of cells done, of all cells, and of cells with a failed or skipped stage."""
         states: dict[tuple[str, ...], list[str | None]] = defaultdict(list)
         for call in self.calls:
             if call.cell:
@@ -107,7 +118,7 @@ class Progress:
         return counted
 
     def left(self, slots: int) -> float | None:
-        """Seconds that what is left will take; None before anything is known."""
+        """Estimated seconds for the remaining stages; None before any stage was timed."""
         known = {kind: statistics.fmean(values) for kind, values in self._seconds.items()}
         if not known:
             return None
@@ -117,7 +128,7 @@ class Progress:
 
 
 def clock(seconds: float | None) -> str:
-    """``1:02:03``, ``4:05``; ``?`` for None."""
+    """Format seconds as ``1:02:03`` or ``4:05``; ``?`` for None."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""The sweep itself: what is ready goes to Ray, what is done goes into DVC's cache, until nothing is left."""
+"""The main loop of a sweep: submit ready stages to Ray, and put finished ones into DVC's cache."""
 
 import heapq
 import shutil
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Summary:
-    """How a sweep ended.
+    """The result of a sweep.
 
     Args:
-        counts: stages by how they ended: ``current``, ``restored``, ``run``, ``failed``, ``skipped``.
-        failures: of each stage that failed its address, last lines, and the path of its log ("" for none).
+        counts: number of stages for each end: ``current``, ``restored``, ``run``, ``failed``, ``skipped``.
+        failures: for each failed stage: its address, the last lines of its log, and the log's path ("" for none).
     """
 
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -51,10 +51,10 @@ class Summary:
 
 
 class Sweep:
-    """Runs the stages of a workspace that are out of date, each as soon as those that it depends on are done.
+    """Runs the out-of-date stages of a workspace, each as soon as the stages that it depends on are done.
 
-    What was done is written to the lock files when the block of ``with`` ends, however it ends. After a kill
-    that leaves no time for that, the run cache has it, and the next sweep or `dvc repro` restores it.
+    Use it in a ``with`` block. Finished stages are written to the lock files when the block ends, also after an error.
+    If the process is killed before that, the next sweep or `dvc repro` restores them from the run cache.
     """
 
     def __init__(self, workspace: Workspace, cluster: Cluster, progress: Progress) -> None:
@@ -67,7 +67,7 @@ class Sweep:
         for stage, upstream in self._waits_for.items():
             for one in upstream:
                 self._needed_by[one].append(stage)
-        # In `dvc repro`'s order, which finishes a cell before it begins the next.
+        # In the order of `dvc repro`, which finishes a cell before it begins the next.
         self._ready = [self.place[stage] for stage, upstream in self._waits_for.items() if not upstream]
         heapq.heapify(self._ready)
         self._running: dict[Any, PipelineStage] = {}
@@ -87,7 +87,7 @@ class Sweep:
             self.progress.close()
 
     def run(self) -> Summary:
-        """Run all that is out of date; a stage that fails stops only those that depend on it."""
+        """Run all out-of-date stages. If a stage fails, only the stages that depend on it are skipped."""
         while self._ready or self._running:
             room = self.cluster.room()
             while self._ready and len(self._running) < room:
@@ -129,7 +129,11 @@ class Sweep:
         self.progress.started(call)
 
     def _inputs(self, stage: "PipelineStage") -> tuple[list[Entry], bool]:
-        """What hosts that don't share the folder get through the remote; whether that can't be."""
+        """Push a stage's inputs for hosts that don't share the folder.
+
+        Returns:
+            the inputs, and whether the stage has to run on this host, because an input is not in the cache.
+        """
         remote = self.cluster.place.remote
         if remote is None:
             return [], False
@@ -167,7 +171,7 @@ class Sweep:
     def _done(self, stage: "PipelineStage", how: str, seconds: float | None = None) -> None:
         self._count(stage, how, seconds)
         for other in self._needed_by[stage]:
-            upstream = self._waits_for.get(other)  # None: it is skipped
+            upstream = self._waits_for.get(other)  # None: the stage is skipped
             if upstream is None:
                 continue
             upstream.discard(stage)
@@ -190,7 +194,7 @@ class Sweep:
 
 
 def preview(workspace: Workspace) -> str:
-    """What a sweep would do, and why: a line a stage that is out of date."""
+    """What a sweep would run, and why: one line for each out-of-date stage, then their number."""
     due: set[PipelineStage] = set()
     lines = []
     for stage in workspace.stages:
@@ -211,13 +215,18 @@ def preview(workspace: Workspace) -> str:
 
 
 def place_of(workspace: Workspace, *, no_shared_folder: bool) -> Place:
-    """Where workers find this workspace; makes the token that tells a host which shares its folder."""
+    """How workers reach this workspace. Creates the token, by which a host detects that it shares the folder.
+
+    Args:
+        workspace: the opened workspace; DVC's lock is held.
+        no_shared_folder: treat every host as one that doesn't share the folder.
+    """
     from dvc.config import NoRemoteError
 
     repo = workspace.repo
     token = Path(repo.tmp_dir) / "sweep" / f"{time.time_ns():x}"
     token.parent.mkdir(parents=True, exist_ok=True)
-    for left in token.parent.iterdir():  # by sweeps that were killed: one at a time has DVC's lock
+    for left in token.parent.iterdir():  # from killed sweeps: only one sweep at a time holds DVC's lock
         if left.name != "logs":
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     token.touch()

@@ -1,6 +1,6 @@
-"""What runs in a worker of the sweep: a stage as a function call, in a process that stays.
+"""Run a stage in a worker of the sweep, as a function call in a long-lived process.
 
-A worker has imported what its earlier stages needed, and keeps the data that they opened.
+A worker keeps the modules that its earlier stages imported and the data that they opened.
 """
 
 import gc
@@ -24,23 +24,24 @@ from pipeline.operations.sweep.exchange import Place
 from pipeline.runtime import entry
 from pipeline.runtime.errors import UserError
 
-#: Lines of a failed stage's log that go into the summary.
+#: Number of lines of a failed stage's log in the summary.
 TAIL = 6
-#: Memory of a process on a GPU that torch doesn't count.
+#: GPU memory of a process in bytes that torch doesn't count.
 CONTEXT = 700 * 2**20
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended.
+    """The result of a stage.
 
     Args:
-        error: the last lines of its log, where it failed.
-        log: where its output went.
-        seconds: how long it took, without what the sweep does around it.
-        share: of the GPU's memory that it needed at most; 0 where it used none.
-        out_of_memory: whether the GPU's memory didn't do.
-        outs: what it made, where the driver has to fetch it (``exchange``).
+        error: the last lines of its log if it failed, else empty.
+        log: path of its log.
+        host: name of the host it ran on.
+        seconds: its duration in the worker, without the driver's work.
+        share: its peak share of the GPU's memory; 0 if it used none.
+        out_of_memory: whether it ran out of GPU memory.
+        outs: its outputs, if the driver has to fetch them (``exchange``).
     """
 
     error: tuple[str, ...]
@@ -53,7 +54,14 @@ class Outcome:
 
 
 def run(call: Call, params: dict[str, Any], place: Place, inputs: list[Entry]) -> Outcome:
-    """Run a stage where the project is, or in a folder of this machine that has what the stage needs of it."""
+    """Run a stage in the project's folder, or in this host's copy of it.
+
+    Args:
+        call: the stage.
+        params: params.yaml as read by the driver.
+        place: where the project is (``exchange``).
+        inputs: the stage's inputs, fetched if the project's folder isn't shared.
+    """
     begun, host = time.perf_counter(), socket.gethostname()
     try:
         shared = exchange.enter(place)
@@ -93,7 +101,7 @@ def _execute(call: Call, params: dict[str, Any]) -> None:
     name, arguments = call.module
     if name not in sys.modules:
         os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
-        gc.disable()  # as a stage that starts as a script does (stages/__init__.py)
+        gc.disable()  # as stages/__init__.py does for a stage that runs as a script
         importlib.import_module(name)
         gc.freeze()
         gc.enable()
@@ -103,7 +111,7 @@ def _execute(call: Call, params: dict[str, Any]) -> None:
 
 
 def _choose_device() -> None:
-    """Use the GPU that Ray has set aside; all of them are visible, so that a worker can go from one to another."""
+    """Select the GPU that Ray assigned. All GPUs are visible, so a worker can switch between them."""
     import ray
     import torch
 
@@ -114,7 +122,12 @@ def _choose_device() -> None:
 
 
 def gpu_index(ids: list[str], visible: str | None) -> int:
-    """Which of the GPUs that this process sees is the first that Ray has set aside."""
+    """Index of the assigned GPU among the visible ones.
+
+    Args:
+        ids: ids of the GPUs that Ray assigned; the first is used. Empty gives index 0.
+        visible: value of ``CUDA_VISIBLE_DEVICES``; None or empty if all GPUs are visible.
+    """
     if not ids:
         return 0
     return visible.split(",").index(ids[0]) if visible else int(ids[0])
@@ -141,7 +154,7 @@ def _complain(error: BaseException) -> None:
 
 @contextmanager
 def _into(log: Path) -> Iterator[None]:
-    """Everything that this process and its children print goes to a file."""
+    """Redirect the output of this process and its children to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(stream) for stream in (1, 2)]

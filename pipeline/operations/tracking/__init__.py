@@ -1,4 +1,4 @@
-"""MLflow: one experiment a study, one current run a cell, one run for the study."""
+"""MLflow: one experiment per study, with one current run per cell and one for the study."""
 
 from pipeline.operations.tracking.complete import complete, complete_or_say_how
 

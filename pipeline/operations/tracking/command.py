@@ -1,4 +1,4 @@
-"""All results of the study in params.yaml, logged to MLflow."""
+"""``make track``: log all results of the study in params.yaml to MLflow."""
 
 from pipeline.operations.tracking.complete import complete, reason
 from pipeline.runtime.entry import Params
@@ -6,14 +6,17 @@ from pipeline.runtime.errors import UserError
 
 
 def track(params: Params) -> str:
-    """Log the results that MLflow doesn't have yet, and count them.
+    """Log the results that MLflow doesn't have yet.
+
+    Returns:
+        a summary with the number of cells in MLflow.
 
     Raises:
         UserError: MLflow can't be reached.
     """
     try:
         tracked = complete(params)
-    except Exception as error:  # whatever a server or a driver raises
+    except Exception as error:  # a server or a driver may raise anything
         raise UserError(
             f"MLflow: {reason(error)}; results are kept: start the server or check MLFLOW_TRACKING_URI, then run this "
             "again"

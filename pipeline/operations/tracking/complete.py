@@ -1,7 +1,8 @@
-"""Make the tracking store say what the result files say, however those files came about.
+"""Update the tracking store to match the result files.
 
-A result restored from DVC's cache, or pulled, ran no code and so logged nothing; test metrics come from a
-stage that doesn't wait for MLflow. This brings both in, for all cells of the study; doing it twice changes nothing.
+A result that was pulled or restored from DVC's cache was not logged, since no code ran. Test metrics are not logged
+when they are computed, since that stage doesn't wait for MLflow. This module logs both for all cells of the study. A
+second call changes nothing.
 """
 
 import gc
@@ -20,26 +21,31 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.provenance import Present
 
-#: Runs written at a time to a server.
+#: Number of runs written to a server in parallel.
 AT_ONCE = 8
-#: Runs for which further processes are worth their start: an SQLite file is written by MLflow itself, and that is
-#: bound by the processor.
+#: From this number of runs on, more processes are started to write an SQLite file: MLflow writes it itself, and is
+#: limited by the CPU.
 MANY = 100
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """How many cells of the study are in MLflow now, and how many have results of other params or code."""
+    """Result of ``complete``.
+
+    Args:
+        cells: number of the study's cells that are in MLflow now.
+        outdated: number of cells whose results were made with other params or code.
+    """
 
     cells: int
     outdated: int
 
 
 def complete_or_say_how(params: dict[str, Any]) -> None:
-    """``complete``, but a store that can't be reached is a warning: the results are on disk."""
+    """Run ``complete``, but only warn if the store can't be reached, since the results are on disk."""
     try:
         complete(params)
-    except Exception as error:  # whatever a server or a driver raises
+    except Exception as error:  # a server or a driver may raise anything
         print(
             f"warning: MLflow could not be completed ({reason(error)}); the results are kept, and "
             "`make track` logs them later",
@@ -47,7 +53,7 @@ def complete_or_say_how(params: dict[str, Any]) -> None:
         )
 
 
-#: What MLflow's HTTP client says, at length, and what it means.
+#: Parts of the long messages of MLflow's HTTP client -> short messages.
 MEANINGS = {
     "too many 429": "turns requests away (429, too many)",
     "error code 429": "turns requests away (429, too many)",
@@ -61,7 +67,7 @@ MEANINGS = {
 
 
 def reason(error: Exception) -> str:
-    """What a server or a driver says, in a short sentence."""
+    """A short message for an error of a server or a driver."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, UserError):
         return lines[0]
@@ -72,11 +78,15 @@ def reason(error: Exception) -> str:
 
 
 def complete(params: dict[str, Any]) -> Tracked:
-    """Bring every cell that has results, and the study itself, into the tracking store.
+    """Log every cell that has results, and the study itself, to the tracking store.
 
-    A cell whose results are of other params or code than the present ones is left as it is: its run says which.
+    Cells whose results were made with other params or code than the present ones are not changed: their runs record
+    the params and code that were used.
+
+    Raises:
+        UserError: the server did not answer in time.
     """
-    # Waiting for another process of this checkout is no waiting for the server.
+    # The lock is outside `bounded`: waiting for another process of this checkout must not count as a slow server.
     with locations.exclusive("tracking"):
         return bounded(lambda: _complete(params))
 
@@ -99,9 +109,9 @@ def _evaluated(cell: Cell, layout: Layout) -> bool:
 
 def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
     with ExitStack() as stack:
-        # All runs are missing where there is no store yet: what writes them starts while this process makes its tables.
+        # Without a store all runs are missing: start the writers while this process creates the store's tables.
         early = stack.enter_context(_pool(len(entries))) if locations.empty() else None
-        # MLflow is imported here and not above: it takes seconds, and its absence is a warning.
+        # Imported here because MLflow takes seconds to import, and a missing MLflow is only a warning.
         from pipeline.operations.tracking.store import opened
 
         beat()
@@ -115,7 +125,7 @@ def _bring_in(study: str, entries: list[Entry], cells: set[str]) -> None:
 
 
 def _to_write(runs: list[Any], entries: list[Entry]) -> tuple[list[Entry], list[tuple[str, Entry]]]:
-    """Entries that have no run yet, and those whose files are others than their run's, with its id."""
+    """Entries without a run, and (run id, entry) of those whose files changed since their run was logged."""
     claimed = {run.data.tags["result_id"]: run for run in runs if "result_id" in run.data.tags}
     missing = [entry for entry in entries if entry.identity not in claimed]
     changed = [
@@ -141,14 +151,14 @@ def _write(study: str, missing: list[Entry], changed: list[tuple[str, Entry]], p
 
 
 def _pool(runs: int) -> Executor:
-    """What writes so many runs at a time."""
+    """Executor that writes this number of runs."""
     if not locations.uri().startswith(locations.SQLITE):
         return ThreadPoolExecutor(AT_ONCE)
     if runs < MANY:
         return ThreadPoolExecutor(1)
     workers = min(4, os.cpu_count() or 1)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_many_objects)
-    for _ in range(workers):  # a process starts when there is something to do
+    for _ in range(workers):  # the pool starts a process only when work is submitted
         pool.submit(_import)
     return pool
 
@@ -158,12 +168,12 @@ def _import() -> None:
 
 
 def _many_objects() -> None:
-    """Collect garbage seldom: most of what MLflow makes for a run is gone at once."""
+    """Collect garbage less often: most objects that MLflow creates for a run are freed at once."""
     gc.set_threshold(100_000, 50, 50)
 
 
 def _new(study: str, entry: Entry, tags: dict[str, str]) -> None:
-    """A run for a result that was restored or pulled, or whose training MLflow didn't see."""
+    """Create a run for a result that was restored or pulled, or whose training was not logged."""
     from pipeline.operations.tracking.store import opened
 
     store = opened(study, locations.uri())
@@ -179,7 +189,7 @@ def _new(study: str, entry: Entry, tags: dict[str, str]) -> None:
 
 
 def _update(study: str, run_id: str, entry: Entry) -> None:
-    """What came after the training that a run saw, or was measured anew."""
+    """Add metrics and files to a run that were computed, or computed again, after training."""
     from pipeline.operations.tracking.store import opened
 
     store = opened(study, locations.uri())

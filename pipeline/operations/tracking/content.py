@@ -1,4 +1,4 @@
-"""What a run says, read from params and result files."""
+"""The content of a run, read from params and result files."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from pipeline.training.history import read as read_history
 
 Triple = tuple[str, float, int]
 
-#: What ``metrics.json`` holds beside numbers that MLflow should chart.
+#: Keys of ``metrics.json`` that are not logged as metrics.
 NOT_METRICS = {
     "method",
     "quantizer",
@@ -32,16 +32,21 @@ NOT_METRICS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A run as it should be.
+    """The content that a run should have.
 
     Args:
-        cell: what it is the run of; of one cell one run is current.
-        identity: what tells one result from another.
-        files: digest of what may change without a new result: metrics and artifacts.
-        history: of its epochs, or None.
-        artifacts: folders, and what they are called in MLflow (None for the top).
+        cell: the cell's name, or "study"; each has one current run.
+        name: the run's name.
+        identity: id of the result (``result_id``).
+        files: digest of the files that may change without a new result: metrics and artifacts.
+        tags: tags to filter and group by.
+        params: params of the run.
+        metrics: final metrics as (name, value, step).
+        history: file with the metrics of each epoch, or None.
+        artifacts: folders and their names in MLflow (None for the top level).
         data: the dataset's name, digest, source and profile.
-        begun, ended: when its training did, in milliseconds since 1970; None where this machine doesn't know.
+        begun: when training began, in milliseconds since 1970; None if not known on this machine.
+        ended: when training ended, likewise.
     """
 
     cell: str
@@ -59,10 +64,10 @@ class Entry:
 
 
 def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
-    """The run of a cell that has been evaluated."""
+    """The content of the run of an evaluated cell."""
     folder = layout.metrics(cell)
     record = provenance.read(folder)
-    assert record is not None  # else its cell would count as outdated
+    assert record is not None  # a cell without a record counts as outdated
     used = used_params(params, cell, layout, record)
     parts = {part: layout.informativeness(cell, part) for part in params["informativeness"]["parts"]}
     found = {part: place / "informativeness.json" for part, place in parts.items()}
@@ -83,7 +88,7 @@ def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
 
 
 def dataset(params: dict[str, Any], used: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
-    """What a run's dataset is called, known by, made from, and like."""
+    """The name, digest, source and profile of a run's dataset."""
     file = layout.data / "manifest.json"
     manifest = read_json(file) if file.exists() else {}
     content_hash = read_json(layout.split(cell.seed) / "split.json")["content_hash"]
@@ -96,7 +101,7 @@ def dataset(params: dict[str, Any], used: dict[str, Any], cell: Cell, layout: La
 
 
 def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
-    """The run of the study: its params, headline metrics, tables, figures and report."""
+    """The content of the study's run: its params, headline metrics, tables, figures and report."""
     identity = _digest([layout.tables / "results.csv", layout.report / "index.html"], json.dumps(params))
     return Entry(
         cell="study",
@@ -112,14 +117,16 @@ def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
 
 
 def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Record) -> dict[str, Any]:
-    """The params that a cell's result was made with, in params.yaml's shape.
+    """The params that a cell's result was made with, in the structure of params.yaml.
 
-    A setting that tuning chose stands in place of params.yaml's value.
+    A setting chosen by tuning replaces the value in params.yaml.
 
     Args:
-        params: taken for what no record speaks of: how a cell that is just trained will be evaluated, and the data
-            and split where only metrics are there.
-        record: of what ``train`` or ``evaluate`` made.
+        params: content of params.yaml. Its values are used where no record has them: the evaluation of a cell that is
+            still training, and the data and split if only metrics are present.
+        cell: the cell.
+        layout: the study's folders.
+        record: the record of the cell's ``train`` or ``evaluate`` output.
     """
     found: dict[str, Any] = {}
     for known in (provenance.read(layout.data), provenance.read(layout.split(cell.seed)), record):
@@ -138,7 +145,7 @@ def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Reco
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys, just as `dvc exp run -S` takes them; lists stay values."""
+    """Flatten nested params to dotted keys, as `dvc exp run -S` accepts them; lists are values."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
@@ -149,12 +156,12 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def cell_params(used: dict[str, Any], cell: Cell) -> dict[str, Any]:
-    """A run's params; ``used`` is ``used_params``."""
+    """A run's params; ``used`` is the result of ``used_params``."""
     return {"method": cell.method, "quantizer": cell.quantizer, "bits": cell.bits, "seed": cell.seed, **flat(used)}
 
 
 def cell_tags(study: str, used: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, str]:
-    """Tags to filter and group by; ``group`` is the cell without its seed, for means over seeds."""
+    """Tags to filter and group runs by; ``group`` is the cell without its seed, for means over seeds."""
     split = read_json(layout.split(cell.seed) / "split.json")
     return {
         "kind": "cell",
@@ -173,13 +180,18 @@ def cell_tags(study: str, used: dict[str, Any], cell: Cell, layout: Layout) -> d
 
 
 def result_id(used: dict[str, Any], cell: Cell, layout: Layout, folder: Path) -> str:
-    """What tells one result of a cell from another: the params it was made with, its split, and every epoch's losses.
+    """Id of a cell's result: a digest of its params, its split, and the losses of every epoch.
 
-    The history stands for the weights that it led to: it is small, and there where only metrics were pulled.
+    The history is used in place of the weights: it is small, and it is present if only metrics were pulled.
 
     Args:
-        used: ``used_params`` of the result.
-        folder: where the cell's ``history.csv`` is; train and evaluate have the same.
+        used: the result of ``used_params``.
+        cell: the cell.
+        layout: the study's folders.
+        folder: the folder of the cell's ``history.csv``; the outputs of train and evaluate have the same file.
+
+    Returns:
+        32 hexadecimal digits.
     """
     split = read_json(layout.split(cell.seed) / "split.json")
     known = [used, split["split_hash"], split["content_hash"]]
@@ -187,7 +199,7 @@ def result_id(used: dict[str, Any], cell: Cell, layout: Layout, folder: Path) ->
 
 
 def epoch_metrics(rows: list[dict[str, float]]) -> list[Triple]:
-    """History rows as metrics, a step an epoch: ``loss``, ``loss/<part>``, ``validation/map``."""
+    """History rows as metrics with the epoch as step: ``loss``, ``loss/<part>``, ``validation/map``."""
     names = {"loss": "loss", "learning_rate": "learning_rate", "validation_map": "validation/map"}
     return [
         (names.get(name, f"loss/{name}"), value, int(row["epoch"]))
@@ -202,9 +214,9 @@ def history_metrics(file: Path) -> list[Triple]:
 
 
 def final_metrics(folder: Path) -> dict[str, float]:
-    """Numbers of a cell's ``metrics.json`` under names that MLflow allows (no ``@``).
+    """The metrics in a cell's ``metrics.json``, under names that MLflow allows (no ``@``).
 
-    ``validation/map`` is that of every epoch; the kept epoch's is ``validation/map_kept``.
+    ``validation/map`` is logged for every epoch; the value of the kept epoch is ``validation/map_kept``.
     """
     return {
         name.replace("@", "_at_").replace("validation_map", "validation/map_kept"): float(value)

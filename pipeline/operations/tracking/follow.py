@@ -1,8 +1,9 @@
-"""Log one cell's history to MLflow as it grows: ``follow METHOD QUANTIZER BITS SEED FILE``.
+"""Log one cell's history to MLflow during training: ``follow METHOD QUANTIZER BITS SEED FILE``.
 
-Started by the train stage (``pipeline.training.mlflow_follower``). Its standard input begins with a line of JSON, the
-params that the stage was started with and the record of what it makes: params.yaml may be edited meanwhile. It closes
-when training has ended. Prints a line once the run is there.
+The train stage starts this process (``pipeline.training.mlflow_follower``). The first line of standard input is JSON:
+the params of the stage, the record of its output, and its start time. The params are passed this way because
+params.yaml may be edited meanwhile. Standard input is closed when training ends. The process prints a line when the
+run has been created.
 """
 
 import json
@@ -22,9 +23,9 @@ from pipeline.training.history import read
 if TYPE_CHECKING:
     from pipeline.operations.tracking.store import Store
 
-#: Seconds between two looks at the file.
+#: Seconds between two reads of the file.
 PAUSE = 2.0
-#: Training goes first where both want the same core.
+#: Niceness, so that training has priority on a shared core.
 NICE = 5
 
 
@@ -57,20 +58,20 @@ def main(method: str, quantizer: str, bits: str, seed: str, history: str) -> Non
 
 
 def _written(folder: Path) -> int | None:
-    """When the folder's history came there."""
+    """Modification time of the folder's history in ns, or None if it doesn't exist."""
     file = folder / "history.csv"
     return file.stat().st_mtime_ns if file.exists() else None
 
 
 def _ended() -> bool:
-    """Wait a moment; True once the train stage has closed our input, or died."""
+    """Wait up to ``PAUSE`` seconds; True if the train stage has closed standard input, or died."""
     return bool(select.select([sys.stdin], [], [], PAUSE)[0])
 
 
 def _log_new(store: "Store", run: str, history: Path, logged: int) -> int:
     try:
         rows = read(history)[logged:]
-    except FileNotFoundError:  # not begun yet, or just moved to its final place
+    except FileNotFoundError:  # not written yet, or just moved to its final folder
         return 0
     store.log(run, epoch_metrics(rows))
     return len(rows)
@@ -78,11 +79,11 @@ def _log_new(store: "Store", run: str, history: Path, logged: int) -> int:
 
 if __name__ == "__main__":
     os.nice(NICE)
-    # Ctrl-C in a terminal reaches this process too; it hears of the end from the train stage, and notes it.
+    # Ctrl-C in a terminal reaches this process too. It is ignored, so that the end of training can still be logged.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         main(*sys.argv[1:])
     except Exception as error:
-        # Whatever MLflow or a server raises ends here: the train stage reports this one line.
+        # MLflow or a server may raise anything; the train stage reports this line.
         print(reason(error), file=sys.stderr)
         sys.exit(3)

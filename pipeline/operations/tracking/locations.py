@@ -1,4 +1,4 @@
-"""Where runs go and on whose behalf, from the environment: no MLflow in here, so it costs nothing to ask."""
+"""Addresses of the tracking store and the workspace, from the environment. Doesn't import MLflow, which is slow."""
 
 import os
 import socket
@@ -11,25 +11,29 @@ from filelock import FileLock
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.paths import project
 
-#: Where runs go unless MLFLOW_TRACKING_URI says otherwise.
+#: The tracking store if MLFLOW_TRACKING_URI is not set.
 DEFAULT_URI = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
-#: Stores that are reached over a network. A folder of files, MLflow's oldest kind, isn't taken: it has no lock.
+#: Prefixes of network stores. A folder of files, MLflow's oldest kind of store, is not supported: it has no lock.
 SERVERS = ("http://", "https://", "postgresql://", "postgresql+psycopg://", "mysql://", "mysql+pymysql://")
 
 
 def in_a_copy() -> bool:
-    """Whether this is a queued or temporary experiment: its results are not those of the workspace."""
+    """Whether this is a queued or temporary DVC experiment, whose results are not those of the workspace."""
     return project() != Path.cwd()
 
 
 def experiment() -> str | None:
-    """The name of the DVC experiment that runs, where DVC says it (``DVC_EXP_NAME``)."""
+    """The name of the running DVC experiment, if DVC sets it (``DVC_EXP_NAME``)."""
     return os.environ.get("DVC_EXP_NAME") or None
 
 
 def uri() -> str:
-    """The tracking store; an SQLite file with a relative path lies in the project's folder."""
+    """The tracking store's address. A relative path of an SQLite file is relative to the project's folder.
+
+    Raises:
+        UserError: MLFLOW_TRACKING_URI is not supported, or the SQLite file's path has an apostrophe.
+    """
     given = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     if not given.startswith((SQLITE, *SERVERS)):
         raise UserError(
@@ -46,30 +50,37 @@ def uri() -> str:
 
 
 def shown(address: str | None = None) -> str:
-    """The tracking store's address, or another, without what stands before an ``@``."""
+    """An address without credentials, for messages.
+
+    Args:
+        address: the address or a text; None means the tracking store's address.
+    """
     return hidden(uri() if address is None else address)
 
 
 def empty() -> bool:
-    """Whether there is no store yet: an SQLite file that no one has made."""
+    """Whether the store is an SQLite file that doesn't exist yet."""
     return uri().startswith(SQLITE) and not Path(uri().removeprefix(SQLITE)).exists()
 
 
 def artifacts(study: str) -> str | None:
-    """Where an SQLite store keeps a study's artifacts; None leaves it to the server."""
+    """Address of a study's artifacts for an SQLite store; None for a server, which chooses it itself."""
     return (_beside() / "mlruns" / study).as_uri() if uri().startswith(SQLITE) else None
 
 
 def workspace() -> str:
-    """Which checkout on which machine: several may share a server."""
+    """The host and folder of this checkout, since several checkouts may share a server."""
     return f"{socket.gethostname()}:{project()}"
 
 
 @contextmanager
 def exclusive(what: str) -> Iterator[None]:
-    """Wait until no other process of this checkout, or on this SQLite file, does the same.
+    """Hold a lock that excludes other processes of this checkout or with this SQLite file.
 
-    Processes on other machines aren't held off: what they may do twice is settled by ``Store.settle``.
+    Processes on other machines aren't excluded; ``Store.settle`` removes the duplicate runs that they may log.
+
+    Args:
+        what: the lock's name.
     """
     with FileLock(_beside() / f"mlflow.db.{what}.lock"):
         yield

@@ -1,7 +1,7 @@
-"""The MLflow model of a trained cell: images in, packed codes out.
+"""The MLflow model of a trained cell: it maps images to packed codes.
 
-MLflow runs this file when it loads the model (its "models from code"), beside a copy of this library, so the model
-works without the repository. Nothing of the project imports it.
+MLflow runs this file when it loads the model ("models from code"), together with a copy of this library, so the model
+works without the repository. The project itself does not import this file.
 """
 
 import json
@@ -20,10 +20,10 @@ from pipeline.encoding.network import load
 
 
 class Hashing(PythonModel):  # type: ignore[misc]
-    """Codes of images, as the encode stage makes them, in the precision that the network was trained with.
+    """Computes codes of images as the encode stage does, in the precision that the network was trained with.
 
-    It runs on CUDA where there is some. A CPU without bfloat16 instructions emulates a network that was trained with
-    it and says so in a line. TensorFloat-32 is switched off in the process that loads the model.
+    It runs on CUDA if available. If the network was trained in bfloat16, a CPU without bfloat16 instructions emulates
+    it and a line is printed about it. Loading the model switches TensorFloat-32 off in its process.
     """
 
     def load_context(self, context: Any) -> None:
@@ -34,12 +34,23 @@ class Hashing(PythonModel):  # type: ignore[misc]
         self.size = about["image_size"]
         self.network = load(about["backbone"], about["bits"], self.compute, Path(context.artifacts["weights"]))
 
-    # Without type hints, which MLflow would take for a schema; it has the model's signature.
+    # No type hints: MLflow would use them as a schema, but the model has a signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Images (n, S, S, 3) uint8, of the size that the study stores, to codes (n, ceil(K / 8)) uint8.
+        """Compute the packed codes of images.
 
-        Bits are those of ``pipeline.codes.pack``: 1 is +1, the first bit is the highest of the first byte. On
-        another device, or with another number of threads, an output within rounding of 0 may get the other sign.
+        Bits are packed by ``pipeline.codes.pack``: 1 is +1, and the first bit is the highest of the first byte. On
+        another device, or with another number of threads, an output close to 0 may get the other sign by rounding.
+
+        Args:
+            context: not used.
+            model_input: images (n, S, S, 3) uint8, where S is the study's image size and n is at least 1.
+            params: not used.
+
+        Returns:
+            codes (n, ceil(K / 8)) uint8.
+
+        Raises:
+            ValueError: the images have another type or shape.
         """
         images, size = np.asarray(model_input), self.size
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3) or not len(images):

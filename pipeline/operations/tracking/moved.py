@@ -1,4 +1,4 @@
-"""An SQLite store that was copied or moved with its checkout: its artifacts are where it is now."""
+"""Correct the artifact paths in an SQLite store that was copied or moved with its checkout."""
 
 import sqlite3
 import sys
@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 from pipeline.operations.tracking import locations
 from pipeline.runtime.errors import UserError
 
-#: Where MLflow writes addresses of artifacts down, each with the whole path.
+#: The (table, column) pairs in which MLflow stores absolute artifact paths.
 COLUMNS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -20,19 +20,20 @@ COLUMNS = (
 
 
 def follow(known: str, wanted: str) -> None:
-    """Let the store name its artifacts where they are, if it was copied or moved.
+    """Replace the artifact paths in the store if it was copied or moved.
 
-    MLflow keeps whole paths and has no command to change them: a copy would read and write the original's artifacts.
+    MLflow stores absolute paths and has no command to change them, so a copied store would read and write the
+    original's artifacts.
 
     Args:
-        known: where the study's artifacts are, as the store says.
-        wanted: where they belong beside this store.
+        known: address of the study's artifacts in the store.
+        wanted: their expected address, next to the store's file.
 
     Raises:
-        UserError: the store came without its artifacts.
+        UserError: the store was copied or moved without its artifacts.
     """
     if known == wanted or not known.endswith(wanted[wanted.rindex("/mlruns/") :]):
-        return  # or somebody has chosen another place for this experiment
+        return  # unchanged, or the user chose another location for this experiment
     folder = Path(unquote(urlparse(wanted).path))
     file = locations.uri().removeprefix(locations.SQLITE)
     if not folder.exists():

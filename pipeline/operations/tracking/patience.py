@@ -1,4 +1,4 @@
-"""A server that doesn't answer, answers for ever, or sends everybody away, is given up after seconds."""
+"""A time limit for servers that don't answer, never finish an answer, or refuse all requests."""
 
 import os
 import sys
@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from pipeline.operations.tracking import locations
 from pipeline.runtime.errors import UserError
 
-#: Seconds without a call to the server that came to its end. MLflow's own limits are for a part of a call: one that
-#: sends a byte now and then, or answers 429 with a time to wait, holds a call for ever.
+#: Maximum number of seconds without a finished call. MLflow's own limits apply to parts of a call: a server that sends
+#: a byte now and then, or answers 429 with a time to wait, can block a call forever.
 LONGEST = 12.0
 
 Result = TypeVar("Result")
@@ -19,12 +19,12 @@ _last = [0.0]
 
 
 def beat() -> None:
-    """Say that something came to its end."""
+    """Record that a call has finished, which restarts the time limit."""
     _last[0] = time.monotonic()
 
 
 class Watched:
-    """An MLflow client each call of which is a ``beat`` when it has ended."""
+    """An MLflow client that calls ``beat`` after each call."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -44,13 +44,16 @@ class Watched:
 
 
 def bounded(work: Callable[[], Result]) -> Result:
-    """What ``work`` returns or raises, unless nothing of it comes to an end for ``LONGEST`` seconds.
+    """Run ``work``, but stop waiting when no call has finished for ``LONGEST`` seconds.
 
-    It goes on in a thread then, which ends with the process (``leave``). An SQLite file is waited for: another process
-    of this machine is writing it.
+    ``work`` then continues in a daemon thread, which ends with the process (``leave``). An SQLite file has no time
+    limit here, since it is slow only while another process of this machine writes it.
+
+    Returns:
+        what ``work`` returns. Its exceptions are raised.
 
     Raises:
-        UserError: it was given up.
+        UserError: the time limit was exceeded.
     """
     if locations.uri().startswith(locations.SQLITE):
         return work()
@@ -76,7 +79,7 @@ def bounded(work: Callable[[], Result]) -> Result:
 
 
 def leave(code: int) -> None:
-    """End the process, whatever threads still wait for a server."""
+    """End the process immediately with this exit code, even if threads still wait for a server."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

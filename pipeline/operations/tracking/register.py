@@ -1,4 +1,4 @@
-"""The best cell of a (method, quantizer, bits) as a registered model."""
+"""Register the best cell of a (method, quantizer, bits) as an MLflow model."""
 
 import sys
 import warnings
@@ -17,17 +17,22 @@ from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import read_json, write_json
 from pipeline.runtime.registry import nearest
 
-#: Modules that loading the model may import; those that it did import are what the model requires.
+#: Modules that loading the model may import; those that are imported become the model's requirements.
 MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
 
 
 def best(params: Params, group: str) -> Cell:
-    """The cell of a group, such as ``dsdh-wr-16``, with the highest validation mAP; of equals the first seed's.
+    """Find the cell of a group with the highest validation mAP; on a tie, the one with the first seed.
 
-    The queries have no say, whatever ``training.selection`` is: a number measured on them would flatter the model.
+    Queries are never used for this choice, whatever ``training.selection`` is: a metric measured on them would be
+    biased upwards.
+
+    Args:
+        params: content of params.yaml.
+        group: a group's name, such as ``dsdh-wr-16``.
 
     Raises:
-        UserError: the grid has no such cell, or one of them has no results.
+        UserError: the grid has no such group, or one of its cells has no results.
     """
     layout = Layout(params["study"])
     all_cells = cells_of(params["grid"])
@@ -47,14 +52,25 @@ def best(params: Params, group: str) -> Cell:
 
 
 def register(params: Params, group: str) -> str:
-    """Log the best cell's network to its run, and register it as ``<study>-<method>-<quantizer>-<bits>``."""
+    """Log the best cell's network to its run, and register it as ``<study>-<method>-<quantizer>-<bits>``.
+
+    Args:
+        params: content of params.yaml.
+        group: a group's name, such as ``dsdh-wr-16``.
+
+    Returns:
+        the model's name and version, and code to use it.
+
+    Raises:
+        UserError: see ``best``; the results are of other params or code; or MLflow can't be reached.
+    """
     cell = best(params, group)
     try:
         complete(params)
         return _register(params, cell)
     except UserError:
         raise
-    except Exception as error:  # whatever a server or a driver raises
+    except Exception as error:  # a server or a driver may raise anything
         raise UserError(
             f"register: {reason(error)}; start the MLflow server or check MLFLOW_TRACKING_URI, then run this again"
         ) from None
@@ -81,7 +97,7 @@ def _register(params: Params, cell: Cell) -> str:
 
 
 def how(params: Params, name: str, number: str) -> str:
-    """What to type for codes of images, wherever one is."""
+    """Example code that loads the model and hashes images, in any folder."""
     from pipeline.operations.tracking import locations
 
     size = params["dataset"]["image_size"]
@@ -100,7 +116,7 @@ def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: 
     mlflow.set_tracking_uri(store.uri)
     warnings.filterwarnings("ignore", message=".*type hints")  # the model has a signature
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run.run_id):
-        # As a file: MLflow would take a model's config for params of the run.
+        # As a file: MLflow would log a model's config as params of the run.
         write_json(Path(folder) / "about.json", about)
         weights = Layout(params["study"]).train(cell) / "weights.safetensors"
         logged = mlflow.pyfunc.log_model(
@@ -112,13 +128,13 @@ def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: 
             input_example=images,
             pip_requirements=_requirements(),
         )
-    store.finish(run.run_id, ended=run.end_time)  # of its training, not of this
+    store.finish(run.run_id, ended=run.end_time)  # keep the time at which training ended
     made = mlflow.register_model(logged.model_uri, name, tags={"result_id": identity, "cell": cell.name})
     return str(made.version)
 
 
 def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
-    """What the model is made from, two images of the database, and their codes; loads what the model will import."""
+    """The model's description, two database images and their codes. Imports all modules that the model will need."""
     import numpy as np
 
     from pipeline.codes import pack, sign
@@ -148,9 +164,9 @@ def _signature(images: Any, codes: Any) -> Any:
 
 
 def _requirements() -> list[str]:
-    """What the model imports, at the versions that are here (without a local part such as ``+cpu``)."""
+    """The imported modules with their installed versions, without a local part such as ``+cpu``."""
     distributions = packages_distributions()
-    # Several distributions may fill one module (mlflow, mlflow-skinny): the one of its own name is meant.
+    # Several distributions may provide a module (mlflow, mlflow-skinny): prefer the one with the module's name.
     names = [
         module if module in distributions[module] else distributions[module][0]
         for module in MODULES

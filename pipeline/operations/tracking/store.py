@@ -1,4 +1,4 @@
-"""The tracking store: finding, writing and settling runs."""
+"""The tracking store: find, write and deduplicate runs."""
 
 import getpass
 import json
@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Short waits: a server that is away is reported, and the files can be logged at any later time.
+# Short timeouts: an unreachable server is reported, and the results can be logged later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-# What MLflow reports home about its use costs a tenth of the time, and is nobody's business.
+# MLflow's telemetry takes a tenth of the time, and is not needed here.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# Nor does a line a run, or a progress bar a folder, say anything here.
+# A line for each run and a progress bar for each folder are not needed either.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
@@ -28,33 +28,36 @@ from mlflow.exceptions import MlflowException
 from pipeline.operations.tracking import locations, moved
 from pipeline.operations.tracking.patience import Watched
 
-# Its news of making tables would stand between a stage's lines.
+# Messages about creating tables would appear in a stage's output.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-#: MLflow's limits for one log_batch call: values in all, and params among them.
+#: MLflow's limits for one log_batch call: number of all values, and number of params.
 BATCH = 1000
 PARAMS_BATCH = 100
 
-#: MLflow looks for a run's dataset and then adds it: of several writers at once all but one are refused.
+#: Attempts to log a dataset. MLflow looks it up and then adds it, so of several concurrent writers all but one fail.
 ATTEMPTS = 4
 
 Metrics = Iterable[tuple[str, float, int]]
 
 
 class Store:
-    """One study's experiment.
+    """The MLflow experiment of one study.
 
-    A run is *claimed* when it is complete: from then on it carries its ``result_id``. Of all claimed runs of one
-    result one is kept; it is ``status: current`` if it is what the workspace's files hold, ``experiment`` if it came
-    from a copy of the workspace (`dvc exp run --temp`). Runs of other results of the same cell are ``superseded``.
+    A run is *claimed* when it is complete: it then gets the tag ``result_id``. One claimed run of each result is kept.
+    Its tag ``status`` is ``current`` if it matches the workspace's files, and ``experiment`` if it was logged from a
+    copy of the workspace (`dvc exp run --temp`). Runs of other results of the same cell are ``superseded``.
+
+    Args:
+        study: the study's name, which is also the experiment's name.
     """
 
     def __init__(self, study: str) -> None:
         self.uri = locations.uri()
         self.client = Watched(MlflowClient(tracking_uri=_patient(self.uri)))
         self.status = "experiment" if locations.in_a_copy() else "current"
-        # MLflow makes an SQLite file's tables at the first call; two processes doing so get in each other's way.
+        # MLflow creates an SQLite file's tables at the first call; two processes must not do so at the same time.
         with locations.exclusive("opening"):
             self.experiment = self._experiment(study)
             if wanted := locations.artifacts(study):
@@ -69,14 +72,18 @@ class Store:
         try:
             return str(self.client.create_experiment(study, locations.artifacts(study)))
         except MlflowException:
-            # A process on another machine was first.
+            # A process on another machine created it first.
             found = self.client.get_experiment_by_name(study)
             if found is None:
                 raise
             return str(found.experiment_id)
 
     def runs(self, condition: str = "") -> list[Run]:
-        """All runs, not deleted, for which an MLflow filter holds."""
+        """All runs that match an MLflow filter, without deleted runs.
+
+        Args:
+            condition: the filter; empty means all runs.
+        """
         found: list[Run] = []
         token = None
         while True:
@@ -87,16 +94,18 @@ class Store:
                 return found
 
     def start(self, name: str, tags: dict[str, str], begun: int | None = None) -> str:
-        """Begin a run and return its id.
+        """Create a run and return its id.
 
         Args:
-            begun: when its training began, in milliseconds since 1970, where that is known; now otherwise.
+            name: the run's name.
+            tags: its tags.
+            begun: when its training began, in milliseconds since 1970; None means now.
         """
         run = self.client.create_run(self.experiment, start_time=begun, run_name=name, tags=tags)
         return str(run.info.run_id)
 
     def made_from(self, run_id: str, data: Mapping[str, Any]) -> None:
-        """Name the dataset of a run; ``data`` has ``name``, ``digest``, ``source`` and ``profile``."""
+        """Log the dataset of a run; ``data`` has ``name``, ``digest``, ``source`` and ``profile``."""
         dataset = Dataset(
             name=data["name"], digest=data["digest"], source_type="local", source=json.dumps({"uri": data["source"]}),
             profile=json.dumps(data["profile"]),
@@ -107,7 +116,7 @@ class Store:
                 self.client.log_inputs(run_id, datasets=[DatasetInput(dataset, [context])])
                 return
             except MlflowException:
-                # Another run's writer was first to put the dataset down; it is found there now.
+                # Another process has just added the dataset; the next attempt finds it.
                 if attempt == ATTEMPTS - 1:
                     raise
 
@@ -118,9 +127,9 @@ class Store:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Log (name, value, step) triples, params, and then tags, in as few calls as the API allows."""
+        """Log metrics (name, value, step), params, and finally tags, in as few calls as the API allows."""
         now = int(time.time() * 1000)
-        # The last step first: MLflow compares every value with the latest so far, and replacing that one costs.
+        # Last step first: MLflow compares every value with the latest so far, and replacing the latest is slow.
         latest_first = sorted(metrics, key=lambda metric: -metric[2])
         values = [Metric(name, value, now, step) for name, value, step in latest_first]
         named = [Param(key, str(value)) for key, value in (params or {}).items()]
@@ -139,19 +148,20 @@ class Store:
         self.client.set_terminated(run_id, status, ended)
 
     def claim(self, identity: str) -> dict[str, str]:
-        """Tags that say of which result a run is; they are logged when all else is."""
+        """Tags that mark a run as the complete run of a result. Log them after everything else."""
         return {"result_id": identity, "status": self.status}
 
     def settle(self, runs: list[Run], results: Mapping[str, str]) -> None:
-        """Leave one run a cell that is current, whoever else logs the same cells at the same time.
+        """Keep one current run per cell, even if other processes log the same cells at the same time.
 
-        No store has a lock or a unique key for this. But all processes look after they claimed, and all keep the same
-        one of several runs of a result: the oldest, then that with the least id. The last to look sees all of
-        them, so one is left; and as only claimed runs count, the one that is left is complete.
+        MLflow stores have no lock or unique key for this. Instead, every process searches for runs after claiming its
+        own, and all processes keep the same run of a result: the oldest, and among equally old ones that with the
+        smallest id. The last process to search sees all runs, so one run remains. Only claimed runs count, so the
+        remaining run is complete.
 
         Args:
-            runs: all runs of these cells, looked for after the last was claimed.
-            results: the result that the files of each cell hold now.
+            runs: all runs of these cells, searched for after the last run was claimed.
+            results: cell name -> id of the result in the cell's files (``content.result_id``).
         """
         of_cell = defaultdict(list)
         for run in runs:
@@ -160,7 +170,12 @@ class Store:
             self._settle(of_cell[cell], identity)
 
     def retire(self, runs: list[Run], cells: set[str]) -> None:
-        """Runs of this workspace's cells that its grid no longer names aren't current any more."""
+        """Mark current runs of this workspace as superseded if their cell is no longer in the grid.
+
+        Args:
+            runs: runs to look at.
+            cells: names of all cells of the grid.
+        """
         for run in runs if self.status == "current" else []:
             tags = run.data.tags
             gone = tags.get("kind") == "cell" and tags.get("cell") not in cells
@@ -173,10 +188,10 @@ class Store:
         for run in runs:
             tags, run_id = run.data.tags, run.info.run_id
             if run_id == kept:
-                # A copy of the workspace says nothing about runs that were here before.
+                # A copy of the workspace doesn't change the status of existing runs.
                 if self.status == "current" and tags.get("status") != "current":
                     self._unless_deleted(run_id, self.log, [], None, {"status": "current"})
-                if run.info.status != "FINISHED":  # who wrote it died in between
+                if run.info.status != "FINISHED":  # the process that wrote it died before finishing it
                     self._unless_deleted(run_id, self.finish)
             elif run in same or _abandoned(tags):
                 self._unless_deleted(run_id, self.client.delete_run)
@@ -184,7 +199,7 @@ class Store:
                 self._unless_deleted(run_id, self.log, [], None, {"status": "superseded"})
 
     def _unless_deleted(self, run_id: str, change: Callable[..., None], *arguments: Any) -> None:
-        """Change a run that another process may have settled in the meantime."""
+        """Change a run; ignore an error if another process has deleted the run meanwhile."""
         try:
             change(run_id, *arguments)
         except MlflowException:
@@ -193,13 +208,13 @@ class Store:
 
 
 def _patient(uri: str) -> str:
-    """An SQLite file that another process writes is waited for longer than sqlite3's 5 seconds."""
+    """Add a longer timeout than sqlite3's 5 seconds, for an SQLite file that another process is writing."""
     return f"{uri}?timeout=60" if uri.startswith(locations.SQLITE) and "?" not in uri else uri
 
 
 @cache
 def opened(study: str, uri: str) -> Store:
-    """A study's store at this address (``locations.uri``), one a process."""
+    """A study's store at this address (``locations.uri``), opened once per process."""
     assert uri == locations.uri()
     return Store(study)
 
@@ -209,22 +224,22 @@ def _rank(run: Run) -> tuple[int, str]:
 
 
 def _abandoned(tags: Mapping[str, str]) -> bool:
-    """Whether a process of this checkout was writing this run when it died."""
+    """Whether the run is incomplete because a process of this checkout died while writing it."""
     if "result_id" in tags or tags.get("workspace") != locations.workspace():
         return False
     try:
         os.kill(int(tags["process"]), 0)
     except ProcessLookupError:
         return True
-    except (KeyError, ValueError):  # no process named: of an earlier version
+    except (KeyError, ValueError):  # no process id: logged by an earlier version
         return True
-    except PermissionError:  # another user's, alive
+    except PermissionError:  # a running process of another user
         return False
     return False
 
 
 def provenance() -> dict[str, str]:
-    """Tags that say which code, and which process of which checkout, makes a run."""
+    """Tags with the code version, the checkout and the process that create a run."""
     git = ["git", "rev-parse", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     changed = subprocess.run(

@@ -1,5 +1,5 @@
-"""DVC's graph, cache and lock files, from inside.
+"""DVC's graph, cache and lock files, through its internal API.
 
-The only folder of the sweep that uses what DVC 3.67 doesn't document; tests/sweep/test_sweep.py compares what it
-leaves with what `dvc repro` leaves, and fails where a new DVC changes that.
+This is the only folder of the sweep that uses undocumented parts of DVC 3.67. tests/operations/sweep/test_sweep.py
+compares its results with those of `dvc repro`, and fails if a new version of DVC changes them.
 """

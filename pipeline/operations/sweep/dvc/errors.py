@@ -1,4 +1,4 @@
-"""What DVC has to say against something, as one line."""
+"""Errors of DVC as messages of one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def in_a_line(stage: "PipelineStage") -> Iterator[None]:
-    """What DVC or the file system raises in the block becomes a UserError that names the stage."""
+    """Turn errors of DVC or the file system in the block into a UserError that names the stage."""
     try:
         yield
     except (dvc_exception(), OSError) as error:
@@ -20,7 +20,7 @@ def in_a_line(stage: "PipelineStage") -> Iterator[None]:
 
 
 def dvc_exception() -> type[Exception]:
-    """The base of DVC's own exceptions, imported when it is asked for."""
+    """The base class of DVC's exceptions, imported on demand."""
     from dvc.exceptions import DvcException
 
     found: type[Exception] = DvcException

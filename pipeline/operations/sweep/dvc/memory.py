@@ -1,4 +1,4 @@
-"""What DVC works out again and again for a stage, kept while nothing can change it."""
+"""Caches for what DVC would compute repeatedly for each stage."""
 
 import pickle
 import sqlite3
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """What DVC works out again and again for a stage, kept while nothing can change it.
+    """Caches what DVC would compute repeatedly for each stage, for as long as it can't change.
 
-    - A stage's params: parsing params.yaml and looking them up takes 20 ms, five times a stage. They are read once, so
-      all stages of a sweep have the params that it began with, whatever is edited meanwhile.
-    - Hashes of dependencies: of what stages made for good, of sources until the next stage asks (``next_stage``).
-    - The list of paths that are read or written by commands, kept in a file that is rewritten ten times a stage:
-      nobody else may read or write while DVC's lock is held.
+    - A stage's params: parsing params.yaml and looking them up takes 20 ms, five times per stage. They are read once.
+      All stages of a sweep use the params that it began with, even if params.yaml is edited meanwhile.
+    - Hashes of dependencies: those of stage outputs until ``forget``, those of sources until ``next_stage``.
+    - DVC's file of paths that commands read or write, which it rewrites ten times per stage, is not used: no other
+      command may read or write while DVC's lock is held.
 
-    What DVC keeps itself for no use is forgotten: listings of folders, all of which it looks through for each new one.
+    DVC also caches folder listings that it does not need, and searches all of them for each new one. ``next_stage``
+    removes them.
     """
 
     def __init__(self) -> None:
         self._params: dict[Any, bytes] = {}
-        self._made: dict[tuple[str, str], Any] = {}  # by path and kind of hash
+        self._made: dict[tuple[str, str], Any] = {}  # by path and name of the hash
         self._sources: dict[tuple[str, str], Any] = {}
         self.is_source: Callable[[Dependency], bool] = lambda dep: True
 
     def next_stage(self) -> None:
-        """Forget what may have changed since the last one, and the listings that nobody asks for again."""
+        """Forget what may have changed since the last stage, and DVC's folder listings, which are not needed again."""
         from fsspec.implementations.memory import MemoryFileSystem
 
         self._sources.clear()
@@ -46,7 +47,7 @@ class Memory:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """DVC asks this memory first."""
+        """Make DVC use these caches in the block."""
         from dvc import rwlock
         from dvc.dependency import base, param
         from dvc.utils import serialize
@@ -59,7 +60,7 @@ class Memory:
             key = (path, tuple(key_paths or ()), flatten)
             if key not in self._params:
                 self._params[key] = pickle.dumps(read(fs, path, key_paths, flatten, **rest))
-            # A copy each time: a lock file would refer from one stage's values to another's where they are one object.
+            # A copy each time: values that are one object would become YAML references between stages in a lock file.
             return pickle.loads(self._params[key])
 
         def build_once(dep: "Dependency", cache: Any, path: str, fs: Any, name: str, **options: Any) -> Any:
@@ -92,7 +93,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 def links_open(repo: "Repo") -> Iterator[None]:
     """Keep a second connection to the database of links, which DVC opens and closes for each output.
 
-    SQLite brings all to the disk when the last connection closes: 14 ms a time.
+    SQLite writes everything to disk when the last connection closes, which takes 14 ms each time.
     """
     links = getattr(repo.state, "links", None)
     if links is None:

@@ -1,4 +1,4 @@
-"""Inputs and outputs as objects of DVC's cache, and their way to a remote and back."""
+"""Store inputs and outputs in DVC's cache, and copy them to and from a remote."""
 
 import os
 from collections.abc import Iterable
@@ -12,12 +12,20 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
-#: What a lock file says of one dependency or output: its path, MD5, size and number of files.
+#: One dependency or output in a lock file: its path, MD5, size and number of files.
 Entry = dict[str, Any]
 
 
 def entries(stage: "PipelineStage", wanted: "Iterable[Dependency]") -> list[Entry]:
-    """What the lock file will say of these dependencies, paths from the project's root."""
+    """The lock file entries of a stage's dependencies.
+
+    Args:
+        stage: the stage.
+        wanted: those of its dependencies to return.
+
+    Returns:
+        an entry for each, with its path relative to the project's root.
+    """
     from dvc.stage.serialize import to_single_stage_lockfile
 
     names = {dep.def_path: os.path.relpath(dep.fs_path, stage.repo.root_dir) for dep in wanted}
@@ -26,15 +34,18 @@ def entries(stage: "PipelineStage", wanted: "Iterable[Dependency]") -> list[Entr
 
 
 def in_cache(repo: "Repo", found: Entry) -> bool:
-    """Whether DVC's cache has this as an object; it hasn't where the path is a parent of several outputs."""
+    """Whether DVC's cache has this object; it doesn't if the path is a folder that contains several outputs."""
     return bool(repo.cache.local.exists(found["md5"]))
 
 
 def keep(repo: "Repo", paths: Iterable[str]) -> list[Entry]:
-    """Hash outputs and put them into the cache, as a stage's end does; from any process, without DVC's lock.
+    """Hash outputs and put them into the cache, as DVC does after a stage. Any process may do so without DVC's lock.
+
+    Returns:
+        their lock file entries.
 
     Raises:
-        UserError: the stage has not made one of them.
+        UserError: an output is missing.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -47,12 +58,20 @@ def keep(repo: "Repo", paths: Iterable[str]) -> list[Entry]:
 
 
 def push(repo: "Repo", remote: str, given: list[Entry]) -> None:
-    """Copy objects from the cache to a remote, where it lacks them."""
+    """Copy objects that a remote lacks from the cache to the remote.
+
+    Raises:
+        UserError: an object couldn't be copied.
+    """
     _transfer(repo, remote, given, repo.cloud.push)
 
 
 def fetch(repo: "Repo", remote: str, given: list[Entry]) -> None:
-    """Take objects from a remote into the cache, and put them at their paths."""
+    """Copy objects from a remote to the cache, and check them out at their paths.
+
+    Raises:
+        UserError: an object couldn't be copied.
+    """
     _transfer(repo, remote, given, repo.cloud.pull)
     for out in _outputs(repo, given).outs:
         out.checkout(force=True)
@@ -68,7 +87,7 @@ def _transfer(repo: "Repo", remote: str, given: list[Entry], how: Any) -> None:
 
 
 def _outputs(repo: "Repo", given: list[Entry]) -> "PipelineStage":
-    """A stage that no dvc.yaml has, with these outputs; DVC's run cache restores by the same means."""
+    """A temporary stage, in no dvc.yaml, with these outputs. DVC's run cache restores outputs the same way."""
     from dvc.stage import PipelineStage, create_stage
     from dvc.stage.loader import StageLoader
 

@@ -1,4 +1,4 @@
-"""The project's stages as DVC sees them: what is out of date, what begins and ends, what goes into the lock files."""
+"""The project's DVC stages: find out-of-date stages, begin and finish them, and write the lock files."""
 
 import enum
 import logging
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class State(enum.Enum):
-    """How a stage stands once all stages that it depends on are done."""
+    """State of a stage after all stages that it depends on are done."""
 
     CURRENT = "up to date"
     RESTORED = "restored"
@@ -31,10 +31,15 @@ class State(enum.Enum):
 
 
 class Workspace:
-    """The project's stages as DVC sees them, while no other DVC command may change anything.
+    """The project's DVC stages. Use it only while DVC's lock is held (``opened``).
 
-    What a stage depends on is taken as it was when the sweep began: params.yaml is read once, and a stage whose code
-    was edited since is refused, because a worker may have imported either version.
+    Dependencies must stay as they were when the sweep began. params.yaml is read once. A stage whose code was edited
+    since then is refused, because a worker may have imported either version.
+
+    Args:
+        repo: the DVC repository.
+        targets: as for `dvc repro`; empty means all of dvc.yaml.
+        memory: the caches in use.
     """
 
     def __init__(self, repo: "Repo", targets: list[str], memory: "Memory") -> None:
@@ -46,7 +51,7 @@ class Workspace:
         memory.is_source = self._is_source
         self.root = Path(repo.root_dir)
         self._graph: DiGraph = get_active_graph(repo.index.graph)
-        #: What `dvc repro` would look at, in its order.
+        #: All stages that `dvc repro` would check, in its order.
         self.stages: list[PipelineStage] = plan_repro(self._graph, collect_stages(repo, targets or ["dvc.yaml"]))
         self._begun_with = {
             dep.fs_path: _hash(dep) for stage in self.stages for dep in stage.deps if self._on_disk(dep)
@@ -57,11 +62,16 @@ class Workspace:
         return list(self._graph.successors(stage))
 
     def made(self, stage: "PipelineStage") -> "list[Dependency]":
-        """The dependencies that other stages make."""
+        """The stage's dependencies that are outputs of other stages."""
         return [dep for dep in stage.deps if dep.hash_name != "params" and not self._is_source(dep)]
 
     def begin(self, stage: "PipelineStage") -> State:
-        """What `dvc repro` does with a stage before its command: look, restore from the run cache, or clear its place.
+        """Do what `dvc repro` does before a stage's command.
+
+        Check the stage. If it is out of date, remove its outputs and try to restore them from the run cache.
+
+        Returns:
+            the stage's state; the caller has to run it if it is ``DUE``.
 
         Raises:
             UserError: a dependency is missing, or was edited since the sweep began.
@@ -77,7 +87,7 @@ class Workspace:
             self._refuse_edits(stage)
             stage.remove_outs(ignore_remove=False, force=False)
             try:
-                # Before save_deps: it compares what the lock file says of dependencies with what they are.
+                # Before save_deps: restore compares the dependencies in the lock file with the present ones.
                 self.repo.stage_cache.restore(stage)
             except RunCacheNotFoundError:
                 stage.save_deps()
@@ -87,14 +97,14 @@ class Workspace:
             return State.RESTORED
 
     def finish(self, stage: "PipelineStage") -> None:
-        """What `dvc repro` does with a stage after its command, but for the lock file: hashes, cache, run cache.
+        """Do what `dvc repro` does after a stage's command, except for the lock file: hashes, cache, run cache.
 
         Raises:
             UserError: an output is missing, or a dependency was edited since the sweep began.
         """
         self._memory.next_stage()
         for dep in stage.deps:
-            # A folder of several outputs is the one input that a stage may change: it removes what left the grid.
+            # The only input that a stage may change is a folder of several outputs: it removes what left the grid.
             if self.repo.index.outs_trie.has_subtrie(dep.fs.parts(dep.fs_path)):
                 self._memory.forget(dep)
         with in_a_line(stage):
@@ -103,7 +113,7 @@ class Workspace:
             stage.commit()
 
     def record(self, done: "Iterable[PipelineStage]") -> None:
-        """Write stages to their lock files, each of which appears whole or not at all."""
+        """Write stages to their lock files. Each file is replaced atomically."""
         place = {stage: position for position, stage in enumerate(self.stages)}
         by_file: dict[str, list[PipelineStage]] = {}
         for stage in sorted(done, key=place.__getitem__):
@@ -123,13 +133,17 @@ class Workspace:
         before = lock.read_text(encoding="utf-8") if lock.exists() else ""
         content = parse_yaml(before, str(lock)) or {"schema": "2.0"}
         if before and writing.dumps(content) != before:
-            content = parse_yaml_for_update(before, str(lock))  # edited by hand: comments and style are kept
+            content = parse_yaml_for_update(before, str(lock))  # edited by hand: keep comments and style
         for stage in stages:
             content.setdefault("stages", {}).update(to_lockfile(stage))
         return writing.dumps(content)
 
     def reasons(self, stage: "PipelineStage") -> list[str]:
-        """Why a stage is out of date, as far as that can be said before the stages that it depends on are done."""
+        """Why a stage is out of date, as far as is known before the stages that it depends on are done.
+
+        Returns:
+            one text per reason; empty if it is up to date.
+        """
         if not any(out.hash_info for out in stage.outs):
             return ["it has never run"]
         found = ["its command changed"] if stage.changed_stage() else []
@@ -141,7 +155,7 @@ class Workspace:
         return found
 
     def restorable(self, stage: "PipelineStage") -> bool:
-        """Whether the run cache has the stage's outputs for its dependencies as they are now."""
+        """Whether the run cache has the stage's outputs for its present dependencies."""
         runs = self.repo.stage_cache
         try:
             stage.save_deps()
@@ -151,7 +165,7 @@ class Workspace:
             return False
 
     def call(self, stage: "PipelineStage") -> Call:
-        """The stage as something to be run elsewhere."""
+        """The stage in a form that can be sent to a worker."""
         commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
         return Call(
             address=stage.addressing,
@@ -163,7 +177,7 @@ class Workspace:
         )
 
     def _is_source(self, dep: "Dependency") -> bool:
-        """Whether no stage makes it, nor anything in it, nor a folder that it is in."""
+        """Whether the dependency is not a stage output, contains none, and is not inside one."""
         if dep.hash_name == "params":
             return False
         known = self._sources.get(dep.fs_path)
@@ -173,7 +187,7 @@ class Workspace:
         return known
 
     def _on_disk(self, dep: "Dependency") -> bool:
-        """Whether it is a source, and a file or folder of this machine that is there."""
+        """Whether the dependency is a source that exists as a local file or folder."""
         return bool(self._is_source(dep) and dep.exists and dep.protocol == "local")
 
     def _refuse_edits(self, stage: "PipelineStage") -> None:
@@ -185,15 +199,18 @@ class Workspace:
 
 @contextmanager
 def opened(targets: list[str]) -> Iterator[Workspace]:
-    """The workspace of the current folder; the block holds DVC's lock.
+    """Open the workspace of the current folder, and hold DVC's lock during the block.
+
+    Args:
+        targets: as for `dvc repro`; empty means all of dvc.yaml.
 
     Raises:
-        UserError: what DVC has against dvc.yaml or the targets, or another DVC command is running.
+        UserError: DVC rejects dvc.yaml or the targets, or another DVC command is running.
     """
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # what it has to say comes as exceptions, too
+    logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its errors are raised as exceptions, too
     memory = Memory()
     try:
         with memory.in_use(), Repo() as repo:
@@ -211,16 +228,16 @@ def opened(targets: list[str]) -> Iterator[Workspace]:
 
 
 def _hash(dep: "Dependency") -> Any:
-    """A dependency's hash, in the kind that DVC saves.
+    """A dependency's hash, of the kind that DVC saves.
 
-    One that the stage's lock entry doesn't have begins as DVC 2's kind (``md5-dos2unix``) and gets DVC 3's when it is
-    saved, and so does one of DVC 2 that has changed.
+    DVC first assigns its version 2 hash (``md5-dos2unix``) to a dependency that isn't in the lock file, and changes it
+    to version 3's when saving. It does the same for a changed dependency with a version 2 hash.
     """
     dep.update_legacy_hash_name()
     return dep.get_hash()
 
 
 def _of_params(dep: "Dependency", status: dict[str, str]) -> list[str]:
-    """``methods.dsdh.mu: 0.1 -> 0.2`` for every value that differs from the lock file's."""
+    """A line such as ``methods.dsdh.mu: 0.1 -> 0.2`` for every value that differs from the lock file."""
     before, now = dep.hash_info.value or {}, dep.read_params()
     return [line for key in status for line in differences(before.get(key), now.get(key), key)]

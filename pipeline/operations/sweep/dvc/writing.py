@@ -1,8 +1,8 @@
-"""The YAML that DVC writes, letter for letter, without the time that its round-trip writer takes.
+"""Write the same YAML as DVC, character for character, but faster than its round-trip writer.
 
-That writer, which is pure Python, takes 0.14 ms a value: 25 ms for a stage's entry of the run cache and as much for
-its part of the lock file. What makes such an entry long is plain: mappings and lists of words and numbers that fit
-into a line. These are written here; whatever is not plain is still left to DVC's writer.
+DVC's writer is pure Python and takes 0.14 ms per value: 25 ms for a stage's run cache entry, and as much for its part
+of the lock file. Most of such an entry is simple: mappings and lists of words and numbers that fit on a line. These
+are written here; DVC's writer writes everything else.
 """
 
 import math
@@ -11,26 +11,26 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import Any
 
-#: Words that YAML needs no quotes for, whatever its version.
+#: Words that need no quotes in any version of YAML.
 _WORD = re.compile(r"[A-Za-z_./][A-Za-z0-9_./@+-]*")
-#: Hexadecimal digits, of hashes, that can't be taken for a number.
+#: Hexadecimal hashes that can't be parsed as a number.
 _HASH = re.compile(r"(?!0b)[0-9]*[a-df][0-9a-f]*(\.dir)?|[0-9a-f]*\.dir")
-#: Words that YAML 1.1 or 1.2 takes for something else, and what is close enough to have DVC decide.
+#: Words that YAML 1.1 or 1.2 doesn't parse as strings, and similar ones; left to DVC's writer.
 _RESERVED = re.compile(r"(?i)true|false|null|yes|no|on|off|y|n|[.].*")
-#: Columns of a line, after which DVC begins a new one.
+#: Number of columns after which DVC breaks a line.
 _WIDTH = 80
-#: From this length on DVC writes keys otherwise.
+#: DVC writes keys of more characters differently.
 _LONG_KEY = 100
-#: Not those made from these: what was read from an edited file knows its comments and style.
+#: Subclasses are excluded: values read from a hand-edited file keep its comments and style.
 _MAPPINGS, _LISTS, _SCALARS = (dict, OrderedDict), (list,), (str, bool, int, float, type(None))
 
 
 class _NotPlain(Exception):
-    """DVC's writer has to write the whole document."""
+    """Raised if DVC's writer has to write the whole document."""
 
 
 def dumps(data: Any) -> str:
-    """What DVC writes for ``data``, the content of a lock file or of an entry of the run cache."""
+    """The YAML text that DVC writes for ``data``, the content of a lock file or of a run cache entry."""
     from dvc.utils.serialize._yaml import dumps_yaml
 
     try:
@@ -40,13 +40,13 @@ def dumps(data: Any) -> str:
 
 
 def dump(path: str, data: Any, fs: Any = None) -> None:
-    """Stands in for DVC's ``dump_yaml`` of local files."""
+    """Replacement for DVC's ``dump_yaml`` of local files."""
     with fs.open(path, "w+", encoding="utf-8") if fs else open(path, "w+", encoding="utf-8") as file:
         file.write(dumps(data))
 
 
 class _Document:
-    """One document; knows the lists and mappings that it has, since DVC would refer to one that comes again."""
+    """One document. It tracks its lists and mappings, since DVC writes a reference for a repeated one."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
@@ -94,11 +94,11 @@ class _Document:
 
 
 def _scalar(before: str, value: Any, indent: int, key: str | None) -> str:
-    """The line, or lines, of a value that has no parts."""
+    """The line or lines of a scalar, or of an empty list or mapping."""
     if type(value) not in (*_MAPPINGS, *_LISTS, *_SCALARS):
         raise _NotPlain
     if value is None and key is None:
-        raise _NotPlain  # at the end of a document DVC writes it otherwise
+        raise _NotPlain  # DVC writes it differently at the end of a document
     text = _plain(value)
     if text is None or len(before) + len(text) > _WIDTH:
         return _by_dvc(value, indent, key)
@@ -106,7 +106,7 @@ def _scalar(before: str, value: Any, indent: int, key: str | None) -> str:
 
 
 def _plain(value: Any) -> str | None:
-    """A value as DVC writes it, where that doesn't depend on what is around it."""
+    """A value as DVC writes it; None if DVC's writer has to write it."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -124,11 +124,11 @@ def _is_word(text: str) -> bool:
 
 
 def _by_dvc(value: Any, indent: int, key: str | None) -> str:
-    """The same by DVC's writer, in a document where it stands as far to the right."""
+    """The lines of a value from DVC's writer, in a document that gives it the same indentation."""
     from dvc.utils.serialize._yaml import dumps_yaml
 
     document: Any = {key: value} if key is not None else [value]
-    around = indent // 2 + (key is None)  # a list stands below its key, not to the right of it
+    around = indent // 2 + (key is None)  # a list is not indented below its key
     for _ in range(around):
         document = {"in": document}
     lines = str(dumps_yaml(document)).removesuffix("\n").split("\n")
