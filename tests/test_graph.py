@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -115,7 +116,7 @@ def test_growing_and_shrinking_the_grid(complete: Project) -> None:
     quick = complete
     quick.edit("grid.seeds", [0, 1, 2])
     assert kinds(quick.repro()) == {
-        "split": 1, "tune": 4, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
+        "split": 1, "shared-tune": 1, "tune": 4, "train": 4, "encode": 4, "evaluate": 4, "aggregate": 1, "report": 1,
     }, "tuning looks at no query image of any seed"  # fmt: skip
     quick.edit("grid.methods", ["csq"])
     assert set(kinds(quick.repro())) <= {"aggregate", "report"}
@@ -144,17 +145,19 @@ def only_documentation(file: Path) -> bool:
     return all(isinstance(node, ast.Expr) for node in ast.parse((ROOT / file).read_text()).body)
 
 
+TOP = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def entries(stage: str) -> list[dict[str, Any]]:
+    """What dvc.yaml says of a stage, and of the shared-* stages that it depends on."""
+    cell = ROOT / "cells" / stage / "dvc.yaml"
+    own = yaml.safe_load(cell.read_text())["stages"][stage] if cell.exists() else TOP[stage]
+    return [own, *(TOP[f"shared-{path.rpartition('/')[2]}"] for path in own["deps"] if "/shared/" in path)]
+
+
 def declared(stage: str) -> list[str]:
     """A stage's dependencies, those of the shared-* stage that it depends on included."""
-    top = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    cell = ROOT / "cells" / stage / "dvc.yaml"
-    entry = yaml.safe_load(cell.read_text())["stages"][stage] if cell.exists() else top[stage]
-    deps: list[str] = entry["deps"] + [
-        module
-        for shared in entry["deps"]
-        if "/shared/" in shared
-        for module in top[f"shared-{shared.rpartition('/')[2]}"]["deps"]
-    ]
+    deps: list[str] = [dependency for entry in entries(stage) for dependency in entry["deps"]]
     values = {
         "${dataset.name}": "digits", "${split.protocol}": "counts",
         "${item.method}": "dsdh", "${item.quantizer}": "wr",
@@ -177,6 +180,14 @@ ARGUMENTS = {
     "visualize-inputs": ["--seed", "0"],
 }
 STAGES = list(dict.fromkeys(["prepare", *ARGUMENTS, "aggregate", "report"]))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_uses_the_device_says_so(stage: str) -> None:
+    """The sweep gives it a GPU and compute.threads cores, by ``meta`` alone."""
+    found = entries(stage)
+    uses = any("compute" in entry.get("params", []) for entry in found)
+    assert found[0].get("meta", {}).get("on_device", False) == (uses and stage != "aggregate")
 
 
 @pytest.fixture(scope="module")

@@ -14,20 +14,18 @@ from pipeline.operations.sweep.worker import gpu_index
 def call(stage: str, method: str = "dsdh", seed: int = 0, **rest: object) -> Call:
     command = f"python -m stages.{stage} --method {method} --quantizer wr --bits 16 --seed {seed}"
     address = f"cells/{stage}/dvc.yaml:{stage}@{method}-wr-16-{seed}"
-    params = frozenset({"compute"}) if stage == "train" else frozenset({"evaluation"})
-    return Call(address, (command,), ".", (f"results/x/{stage}",), params, **rest)  # type: ignore[arg-type]
+    return Call(address, (command,), ".", (f"results/x/{stage}",), on_device=stage == "train", **rest)  # type: ignore[arg-type]
 
 
 def test_a_call_is_what_its_command_says() -> None:
     one = call("train")
     assert one.module == ("stages.train", ["--method", "dsdh", "--quantizer", "wr", "--bits", "16", "--seed", "0"])
     assert (one.kind, one.name, one.cell) == ("train", "train@dsdh-wr-16-0", ("dsdh", "wr", "16", "0"))
-    assert one.on_device and not call("evaluate").on_device
-    other = Call("aggregate", ("python -m stages.aggregate",), ".", (), frozenset())
+    other = Call("aggregate", ("python -m stages.aggregate",), ".", ())
     assert other.module == ("stages.aggregate", []) and other.cell is None
-    assert Call("x", ("sh run.sh",), ".", (), frozenset()).module is None
-    assert Call("x", ("python -m stages.train", "true"), ".", (), frozenset()).module is None
-    assert Call("x", ("python -m stages.train",), "sub", (), frozenset()).module is None
+    assert Call("x", ("sh run.sh",), ".", ()).module is None
+    assert Call("x", ("python -m stages.train", "true"), ".", ()).module is None
+    assert Call("x", ("python -m stages.train",), "sub", ()).module is None
 
 
 def test_progress_counts_cells_by_method() -> None:
@@ -80,7 +78,7 @@ def test_cells_share_a_gpu() -> None:
     cluster._measured["train"] = 0.24
     assert cluster._gpus(call("train"), False) == 0.25
     assert cluster._gpus(call("train"), True) == 1
-    assert cluster._gpus(call("train", alone=True), False) == 1
+    assert cluster._gpus(call("train", exclusive=True), False) == 1
     assert cluster._gpus(call("evaluate"), False) == 0
     cluster._measured["train"] = 0.001
     assert cluster._gpus(call("train"), False) == 1 / 16
