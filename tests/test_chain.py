@@ -277,8 +277,9 @@ def test_the_report_in_a_real_browser(finished: Project, tmp_path: Path) -> None
 
 
 def readme_commands() -> list[str]:
-    """Lines of the README's ``bash`` blocks that run on a finished study, without what starts a server or clones."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """Lines of ``bash`` blocks of README and docs/pipeline.md that run on a finished study, without servers, clones."""
+    text = (ROOT / "README.md").read_text() + (ROOT / "docs" / "pipeline.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in dict.fromkeys(lines) if line.startswith(("dvc ", "python ")) and "git " not in line]
 

@@ -76,12 +76,14 @@ def test_what_reruns_after_each_edit(complete: Project, first_repro: tuple[Proje
     }  # fmt: skip
 
     quick.edit("evaluation.top_k", 100)
-    assert kinds(quick.repro()) == {"evaluate": 8, "aggregate": 1, "report": 1}
+    assert kinds(quick.repro()) == {"shared-evaluate": 1, "evaluate": 8, "aggregate": 1, "report": 1}
 
     quick.edit("informativeness.parts", ["database"])
-    assert kinds(quick.repro()) == {"informativeness": 8, "aggregate": 1, "report": 1}, "and no training"
+    assert kinds(quick.repro()) == {
+        "shared-informativeness": 1, "informativeness": 8, "aggregate": 1, "report": 1,
+    }, "and no training"  # fmt: skip
     quick.edit("informativeness.parts", [])
-    assert set(kinds(quick.repro())) <= {"aggregate", "report"}
+    assert set(kinds(quick.repro())) <= {"shared-informativeness", "aggregate", "report"}
 
     quick.edit("tune", {"seeds": [100]})
     assert kinds(quick.repro()) == {

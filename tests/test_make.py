@@ -75,7 +75,7 @@ def test_a_clone_has_the_same_bytes_whatever_git_does_with_ends_of_lines(tmp_pat
         assert (tmp_path / "clone" / name).read_bytes() == (origin.folder / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("command", ["-m pipeline list", "-m pipeline.operations.sweep --dry-run"])
+@pytest.mark.parametrize("command", ["-m pipeline list", "-m pipeline sweep --dry-run"])
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: str) -> None:
     project = copy_project(tmp_path / "project")
     done = project.run("bash", "-c", f"set -o pipefail; python {command} | head -1", check=False)
