@@ -3,7 +3,7 @@
 import subprocess
 
 #: Paths whose content can change a result. Lock files are excluded because they are committed after the results.
-MADE_OF = ("pipeline", "stages", "cells", "dvc.yaml", "params.yaml", "published")
+MADE_OF = ("pipeline", "stages", "cells/*/dvc.yaml", "dvc.yaml", "params.yaml", "published")
 
 
 def commit() -> str:
