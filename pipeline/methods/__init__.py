@@ -1,4 +1,4 @@
-"""Similarity-preserving hashing methods. One file each; all are trained by the same loop."""
+"""Similarity-preserving hashing methods, one file each. All are trained by the same loop."""
 
 from typing import Any, Literal
 
@@ -9,22 +9,22 @@ from pipeline.runtime.registry import Registry
 
 
 class Method(nn.Module):
-    """A hashing method: what it asks of raw head outputs, apart from the network that makes them.
+    """A hashing method: its losses on the raw outputs of the hash head, independent of the network.
 
     A subclass takes ``code_length``, ``num_classes``, ``num_train`` and its own hyperparameters, all by
-    keyword and annotated with the ranges of ``pipeline.runtime.ranges``: params.yaml's schema is read off
-    them. Parameters it registers are trained together with the network; what it solves itself between
-    epochs are buffers.
+    keyword and annotated with the ranges of ``pipeline.runtime.ranges``. The schema of params.yaml is derived
+    from these annotations. Parameters that the method registers are trained together with the network.
+    Variables that the method solves itself between epochs are buffers.
 
     Symbols: ``u`` (b, K) raw head outputs, ``labels`` (b, C) multi-hot float, ``indices`` (b,) int64 positions
     of the batch's images in the training set.
 
     Attributes:
-        trains_on: the images of the split that the training set is: ``train``, or the whole ``database``. The
-            validation images are never among them.
+        trains_on: the part of the split that is the training set: ``train``, or the whole ``database``. It never
+            includes the validation images.
     """
 
-    # A method that solves the codes of all database images as it trains (ADSH) says "database".
+    # "database" is for methods that solve the codes of all database images during training (ADSH).
     trains_on: Literal["train", "database"] = "train"
 
     def __init__(self, *, code_length: int, num_classes: int, num_train: int) -> None:
@@ -34,15 +34,15 @@ class Method(nn.Module):
         self.num_train = num_train
 
     def epoch_size(self, num_train: int) -> int:
-        """Images that an epoch visits, drawn anew for each; all ``num_train`` unless the method samples."""
+        """Number of images that an epoch visits; all ``num_train`` by default. Each epoch draws them again."""
         return num_train
 
     def relax(self, u: Tensor) -> Tensor:
-        """Relaxed codes in [-1, 1], (b, K); tanh unless the method says otherwise."""
+        """Relaxed codes in [-1, 1], (b, K); tanh by default."""
         return torch.tanh(u)
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """What keeps similar images together; a 0-dim tensor."""
+        """The similarity-preserving loss; a 0-dim tensor."""
         raise NotImplementedError
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
@@ -50,13 +50,13 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        """Take the whole training set's first outputs (n, K) and labels (n, C); fills banks. No-op by default."""
+        """Initialise banks from the whole training set's first outputs (n, K) and labels (n, C). No-op by default."""
 
     def start_epoch(self, epoch: int) -> None:
-        """Schedules; ``epoch`` counts from 0. No-op by default."""
+        """Update schedules before an epoch; ``epoch`` counts from 0. No-op by default."""
 
     def end_epoch(self, epoch: int) -> None:
-        """Discrete updates between epochs; ``epoch`` counts from 0. No-op by default."""
+        """Update discrete variables after an epoch; ``epoch`` counts from 0. No-op by default."""
 
 
 _REGISTRY = Registry("pipeline.methods", "method", Method)
@@ -70,7 +70,7 @@ def create(name: str, *, code_length: int, num_classes: int, num_train: int, **h
         code_length: K, bits of a code.
         num_classes: C.
         num_train: images in the training set.
-        hyperparameters: the method's own; see its file. What is left out takes the default there.
+        hyperparameters: the method's own; see its file. Missing ones have the defaults there.
 
     Raises:
         UserError: unknown name, unknown hyperparameter, or a value out of range.
@@ -86,7 +86,7 @@ def create(name: str, *, code_length: int, num_classes: int, num_train: int, **h
 
 
 def training_part(name: str) -> Literal["train", "database"]:
-    """What the method called ``name`` is trained on, see ``Method.trains_on``; asked before it is made.
+    """The part of the split that the method called ``name`` is trained on; see ``Method.trains_on``.
 
     Raises:
         UserError: unknown name.
@@ -95,7 +95,7 @@ def training_part(name: str) -> Literal["train", "database"]:
 
 
 def similar(labels: Tensor, others: Tensor) -> Tensor:
-    """s_ij: 1.0 where two images share a label, else 0.0; (b, C) and (n, C) multi-hot give (b, n)."""
+    """s_ij: 1.0 if two images share a label, else 0.0; (b, C) and (n, C) multi-hot give (b, n)."""
     return (labels @ others.T > 0).to(labels.dtype)
 
 

@@ -1,16 +1,16 @@
-"""What a method remembers of the whole training set while it sees a batch at a time."""
+"""A bank: stored outputs and labels of the whole training set."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Bank(nn.Module):
-    """Every training image's latest outputs and its labels, so that a batch is compared with all images.
+    """The latest outputs and the labels of all training images, so that a batch can be compared with all images.
 
-    Entries lag by up to an epoch and carry no gradient. Buffers, so they go to the method's device.
+    Entries are up to one epoch old and carry no gradient. They are buffers, so they move to the method's device.
 
     Attributes:
-        outputs: (n, K); what the method puts there, raw outputs or codes.
+        outputs: (n, K); raw outputs or codes, depending on the method.
         labels: (n, C) multi-hot.
     """
 
@@ -23,16 +23,16 @@ class Bank(nn.Module):
         self.register_buffer("labels", torch.zeros(num_train, num_classes))
 
     def fill(self, outputs: Tensor, labels: Tensor) -> None:
-        """Take the whole training set: (n, K) and (n, C)."""
+        """Set all entries, from outputs (n, K) and labels (n, C) of the whole training set."""
         self.outputs.copy_(outputs)
         self.labels.copy_(labels)
 
     def put(self, indices: Tensor, outputs: Tensor, labels: Tensor) -> None:
-        """Take a batch: (b,) positions in the training set, (b, K), (b, C)."""
+        """Set a batch's entries: (b,) positions in the training set, outputs (b, K), labels (b, C)."""
         self.outputs[indices] = outputs.detach().to(self.outputs.dtype)
         self.labels[indices] = labels.to(self.labels.dtype)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision that losses against the bank are computed in."""
+        """The precision of losses that use the bank."""
         return self.outputs.dtype

@@ -1,4 +1,4 @@
-"""Discrete cyclic coordinate descent: codes that a method solves between epochs."""
+"""Discrete cyclic coordinate descent, for codes that a method solves between epochs."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from pipeline.methods import sign
 
 @torch.no_grad()
 def descend(codes: Tensor, target: Tensor, interaction: Tensor) -> None:
-    """Set one bit of all codes after the other to its exact optimum, in place (Shen et al. 2015, SDH, section 2.3).
+    """Set each bit of all codes in turn to its exact optimum, in place (Shen et al. 2015, SDH, section 2.3).
 
     Minimises tr(B M B^T) - 2 tr(B T^T) over B in {-1, +1}^(n x K), one column at a time.
 
     Args:
-        codes: B, (n, K), where the descent starts from; overwritten.
+        codes: B, (n, K), the start of the descent; overwritten.
         target: T, (n, K).
         interaction: M, (K, K), symmetric, with a diagonal of 0.
     """

@@ -1,4 +1,4 @@
-"""What methods that compare pairs of images share: the pairwise likelihood, and weights that balance its two kinds."""
+"""The pairwise likelihood, and weights that balance similar and dissimilar pairs."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +14,7 @@ def pairwise_cost(psi: Tensor, alike: Tensor) -> Tensor:
         alike: (b, n), s_ij in {0, 1} or bool.
 
     Returns:
-        (b, n), one cost a pair, not summed.
+        (b, n), one cost per pair, not summed.
     """
     return functional.softplus(psi) - alike * psi
 
@@ -26,7 +26,7 @@ def balance_weights(alike: Tensor) -> tuple[Tensor, Tensor]:
         alike: (b, n), not 0 where a pair is similar.
 
     Returns:
-        two 0-dim tensors. A kind that doesn't occur gets the weight |S|, which no pair has.
+        two 0-dim tensors. A kind that doesn't occur has the weight |S|, which applies to no pair.
     """
     total, positives = alike.numel(), (alike > 0).sum()
     return total / positives.clamp(min=1), total / (total - positives).clamp(min=1)

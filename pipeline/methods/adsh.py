@@ -9,46 +9,48 @@ from pipeline.methods import Method, sign, similar
 from pipeline.methods._descent import descend
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
-# Entries of S made at a time: what limits memory when the database's codes are solved.
+# Entries of S computed at a time; limits memory in the update of the database's codes.
 _ENTRIES_AT_ONCE = 1 << 22
 
 
 class ADSH(Method):
-    """Codes V of all database images are solved directly; the network learns to reproduce their similarities.
+    """Solves the codes V of all database images directly; the network learns to reproduce their similarities.
 
-    With h_i = tanh(u_i) for the images of a subset Omega of the database, drawn anew for each epoch, and
-    v_j in {-1, +1}^K for all n images of the database, the paper minimises (its J(Theta, V))
+    Let h_i = tanh(u_i) for the images of a subset Omega of the database, which is drawn again for each epoch,
+    and v_j in {-1, +1}^K for all n images of the database. The paper minimises (its J(Theta, V))
 
         sum_{i in Omega} sum_j (h_i . v_j - K S_ij)^2  +  gamma sum_{i in Omega} |v_i - h_i|^2
 
-    by turns: the network by gradient over Omega, then V by one pass of discrete cyclic coordinate descent.
-    With U the outputs h of Omega, and U_bar the same with rows of 0 for all other images,
+    by alternating between two updates: the network by gradient descent over Omega, then V by one pass of
+    discrete cyclic coordinate descent. With U the outputs h of Omega, and U_bar the same with rows of 0 for
+    all other images,
 
         Q = - 2 K S^T U - 2 gamma U_bar        v_{.k} = - sign(2 V_hat U_hat^T u_{.k} + Q_{.k})
 
-    where V_hat and U_hat lack column k: each step is the exact minimum over bit k of all n codes.
+    where V_hat and U_hat lack column k. Each step is the exact minimum over bit k of all n codes.
 
     Normalisation: the first sum is the similarity loss, the second the own quantization term. As in the
-    authors' code both are divided by b n (b images in the batch), and here by K^2 as well, so ``gamma`` means
-    the same as in the paper and the total stays in one range at every n and K.
+    authors' code, both are divided by b n (b images in the batch). Here both are also divided by K^2. So
+    ``gamma`` means the same as in the paper, and the total stays in one range at every n and K.
 
-    Deviations: (1) ``similarity: balanced`` is what the authors' code does and the paper doesn't say: S_ij is
-    1 where labels overlap, else -r with r such that a row of S sums to 0 (their r is that of the whole
-    matrix, the same where classes are equally large). ``signed`` is the paper's S in {-1, +1}. (2) the
-    network passes over Omega once between two updates of V; their code does so three times. (3) V starts from
-    a pass over the database with the untrained network and one update, not from 0 as there, which would hold
-    the first Omega back. (4) validation images are left out of the database while training, and both queries
-    and database are encoded by the network in the end; the paper keeps V for the database. (5) a quantizer's
-    ``own_weight`` scales the network's part of gamma |v - h|^2; the update of V goes by ``gamma`` alone.
+    Deviations: (1) ``similarity: balanced`` follows the authors' code and is not in the paper: S_ij is 1 where
+    labels overlap, else -r with r such that a row of S sums to 0. (The authors' code computes r for the whole
+    matrix, which gives the same r if classes are equally large.) ``signed`` is the paper's S in {-1, +1}.
+    (2) The network passes over Omega once between two updates of V; in the authors' code it does so three
+    times. (3) V is initialised by a pass over the database with the untrained network and one update. In the
+    authors' code V starts from 0, which would hold back training on the first Omega. (4) Validation images are
+    excluded from the database during training. After training, the network encodes both queries and database;
+    the paper uses V for the database. (5) A quantizer's ``own_weight`` scales the network's part of
+    gamma |v - h|^2; the update of V uses ``gamma`` alone.
 
-    Memory: O(n (K + C)), plus a block of at most 4 million entries of S (or one row of n) in V's update
-    and b n in a batch.
+    Memory: O(n (K + C)), plus b n entries of S in a batch, and a block of at most 4 million entries of S (or
+    one row of n) in the update of V.
 
     Args:
         gamma: weight of |v - h|^2, in the paper's units.
-        sample: images of Omega; all where there are fewer. With a last batch that isn't full, as many as were
-            visited.
-        similarity: what S is for images without a common label.
+        sample: number of images in Omega; all images if the database has fewer. An incomplete last batch is
+            left out, so Omega is then the images that were visited.
+        similarity: how S is defined for images without a common label.
     """
 
     trains_on = "database"
@@ -94,7 +96,7 @@ class ADSH(Method):
         self.outputs.copy_(self.relax(u))
         self.codes.copy_(sign(u))
         self.database_labels.copy_(labels)
-        # Every so many images rather than drawn ones: a database is often in order of class.
+        # Evenly spaced images instead of random ones, because a database is often sorted by class.
         self.visited[:: -(-self.num_train // self.sample)] = True
         self._update_codes()
 
@@ -106,11 +108,11 @@ class ADSH(Method):
 
     @torch.no_grad()
     def _update_codes(self) -> None:
-        """V given the outputs of the visited images: one pass over the bits."""
+        """Update V from the outputs of the visited images, in one pass over the bits."""
         descend(self.codes, *self._terms())
 
     def _terms(self) -> tuple[Tensor, Tensor]:
-        """What V's update needs of Omega: -Q/2, (n, K), and U^T U with a diagonal of 0, (K, K)."""
+        """The terms of V's update that depend on Omega: -Q/2, (n, K), and U^T U with a diagonal of 0, (K, K)."""
         omega = self.visited.nonzero().squeeze(1)
         u = self.outputs[omega]
         target = self.gamma * self.outputs * self.visited[:, None]

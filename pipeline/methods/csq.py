@@ -14,27 +14,28 @@ Centers = npt.NDArray[np.int8]
 
 
 class CSQ(Method):
-    """Every image is pulled to the hash center of its class by binary cross-entropy.
+    """Pulls every image to the hash center of its class by binary cross-entropy.
 
     Central similarity (eq. 5), with center c in {0, 1}^K and h in (0, 1)^K:
 
         L_C = 1/K sum_k -[c_k log h_k + (1 - c_k) log(1 - h_k)]
 
     and the method's own quantization term (eq. 7): lambda * sum_k log cosh(|2 h_k - 1| - 1).
-    In -1/+1 terms the relaxed code is tanh(u) = 2h - 1, so h = sigmoid(2u) and the cross-entropy is
-    computed from 2u, which can't overflow.
+    In -1/+1 terms the relaxed code is tanh(u) = 2h - 1, so h = sigmoid(2u). The cross-entropy is computed
+    from 2u, which can't overflow.
 
-    Centers (section 3.2): rows of the Hadamard matrix H_K, then of -H_K, where K is a power of two and C <= 2K;
-    otherwise drawn one at a time with K/2 random ones (Algorithm 1), keeping a draw whose distance to all kept
-    ones is at least K/2, a bound that falls by one bit whenever 100 C draws didn't yield C centers.
-    An image with several labels aims at the bitwise majority of its centers, ties broken by a seeded coin.
+    Centers (section 3.2): if K is a power of two and C <= 2K, the centers are the rows of the Hadamard matrix
+    H_K, then of -H_K. Otherwise they are drawn one at a time with K/2 random ones (Algorithm 1). A draw is kept
+    if its distance to all kept centers is at least K/2. This bound falls by one bit whenever 100 C draws
+    didn't give C centers. The target of an image with several labels is the bitwise majority of its centers;
+    ties are broken by a seeded coin.
 
-    Deviations: Algorithm 1 asks for the average distance to be at least K/2; here the minimum is bounded. The
+    Deviations: Algorithm 1 requires the average distance to be at least K/2; here the minimum is bounded. The
     own term is a mean over bits where the paper has a sum, so lambda means the same at every K.
 
     Args:
         quantization: lambda, weight of the own term.
-        center_seed: seed of sampled centers and tie-breaks; the same centers for all training seeds.
+        center_seed: seed of the sampled centers and tie-breaks; all training seeds have the same centers.
     """
 
     centers: Tensor
@@ -57,7 +58,7 @@ class CSQ(Method):
         self.register_buffer("tie_breaks", torch.as_tensor(coin, dtype=torch.float32))
 
     def targets(self, labels: Tensor) -> Tensor:
-        """The -1/+1 center (b, K) that each image aims at: its class's, or the majority of its classes'."""
+        """The -1/+1 target (b, K) of each image: its class's center, or the majority of its classes' centers."""
         votes = labels.to(self.centers.dtype) @ self.centers
         return torch.where(votes == 0, self.tie_breaks, votes.sign())
 
@@ -73,8 +74,13 @@ class CSQ(Method):
 def hash_centers(num_classes: int, code_length: int, seed: int) -> Centers:
     """C mutually distant codes, (C, K) of -1/+1; see ``CSQ`` for the rule.
 
+    Args:
+        num_classes: C.
+        code_length: K.
+        seed: seed of sampled centers; the Hadamard rows don't depend on it.
+
     Raises:
-        UserError: no such set was found; the code is too short for the number of classes.
+        UserError: no such set was found, because the code is too short for the number of classes.
     """
     power_of_two = code_length & (code_length - 1) == 0
     if power_of_two and num_classes <= 2 * code_length:
@@ -84,7 +90,7 @@ def hash_centers(num_classes: int, code_length: int, seed: int) -> Centers:
 
 
 def _hadamard(size: int) -> Centers:
-    """Sylvester's construction; ``scipy.linalg.hadamard`` gives the same at the cost of importing SciPy."""
+    """Sylvester's construction, as in ``scipy.linalg.hadamard``, but without importing SciPy."""
     matrix = np.ones((1, 1), dtype=np.int8)
     while len(matrix) < size:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
@@ -92,9 +98,10 @@ def _hadamard(size: int) -> Centers:
 
 
 def _sampled(num_classes: int, code_length: int, random: np.random.Philox) -> Centers:
-    """Balanced random centers, drawn one at a time; the allowed distance falls when none is found.
+    """Balanced random centers, drawn one at a time; the allowed distance falls if too few are found.
 
-    Shuffled by sorting raw output, which NumPy keeps the same in all versions; a Generator's methods may change.
+    Codes are shuffled by sorting raw random numbers, which are the same in all NumPy versions. The methods of a
+    Generator may change.
     """
     half = np.repeat(np.array([-1, 1], dtype=np.int8), [code_length // 2, code_length - code_length // 2])
     for smallest in range(code_length // 2, 0, -1):

@@ -12,32 +12,33 @@ from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
 class DBDH(Method):
-    """Pairwise likelihood of codes that are binary while the network trains, and balanced.
+    """Pairwise likelihood of balanced codes that are binary already during training.
 
     With b_i = sign(u_i) in {-1, +1}^K the loss is
 
         - mean_ij w_ij (s_ij psi_ij - log(1 + exp psi_ij))        psi_ij = slope / K b_i . b_j
         + alpha mean_i |1/K sum_k b_ik|^p
 
-    where j runs over a bank of the whole training set's latest codes. The sign has no derivative, so
-    gradients go straight through it: db/du is 1 for |u| < 1 and 0 beyond, that of the clipped identity, so
-    outputs don't run away. The relaxed code is that clipped identity, clamp(u, -1, 1).
+    where j runs over a bank of the latest codes of the whole training set. The sign has no useful derivative,
+    so a straight-through estimator is used: db/du is the derivative of the clipped identity, 1 for |u| < 1 and
+    0 beyond. This keeps the outputs from growing without limit. The relaxed code is the clipped identity,
+    clamp(u, -1, 1).
 
-    The second term is the paper's balance control: a code has as many +1 as -1 bits. It stands where other
-    methods have their quantization term (binary codes have no quantization error), and a quantizer that
-    replaces that term replaces it, as in the HSWD paper, whose targets are balanced too.
+    The second term is the paper's balance control: a code has as many +1 as -1 bits. It takes the place of
+    the quantization term of other methods, because binary codes have no quantization error. A quantizer that
+    replaces the quantization term replaces this term, as in the HSWD paper, whose targets are balanced too.
 
-    Assumptions, the paper's equations not being at hand: (1) balance is taken over the bits of one code, with
-    p = 1 or 2, as in public implementations and in SSDH (Yang et al. 2015), not over the images of one bit.
-    (2) the derivative is cut at |u| = 1. (3) both terms are means, so alpha doesn't depend on n and K.
+    Assumptions, because the paper's equations were not available: (1) balance is taken over the bits of one
+    code, with p = 1 or 2, as in public implementations and in SSDH (Yang et al. 2015), not over the images of
+    one bit. (2) The derivative is cut at |u| = 1. (3) Both terms are means, so alpha is independent of n and K.
 
-    Deviations, so that discrete codes learn within few steps; where all codes are alike, all images have the
-    same gradient, and all flip together for ever: (1) ``pairs: balanced`` gives similar and dissimilar pairs
-    half of the weight each, w_ij = 1/2 |S| / |S1| or 1/2 |S| / |S0|, counted in the (b, n) block. ``plain``
-    is w = 1, as in the usual likelihood. (2) psi has the same range at every K; the usual b_i . b_j / 2 is
-    ``slope`` = K / 2. (3) the bank starts from the signs of centered outputs, since an untrained network
-    gives all images almost the same code. Public implementations put clamp(u) for b, never signs; here b is
-    discrete, as the abstract says.
+    Deviations, so that discrete codes learn within few steps. (If all codes are equal, all images have the
+    same gradient, and all codes flip together forever.) (1) ``pairs: balanced`` gives similar and dissimilar
+    pairs half of the weight each, w_ij = 1/2 |S| / |S1| or 1/2 |S| / |S0|, counted in the (b, n) block.
+    ``plain`` is w = 1, as in the usual likelihood. (2) psi has the same range at every K; the usual
+    b_i . b_j / 2 is ``slope`` = K / 2. (3) The bank starts from the signs of centered outputs, since an
+    untrained network gives all images almost the same code. Public implementations use clamp(u) for b, never
+    signs; here b is discrete, as the abstract says.
 
     Args:
         alpha: weight of the balance term.
@@ -84,7 +85,7 @@ class DBDH(Method):
         return sign(clipped.detach()) + (clipped - clipped.detach())
 
     def _weights(self, alike: Tensor) -> Tensor:
-        """w_ij, (b, n); where no pair is similar (or dissimilar) the others keep their half."""
+        """w_ij, (b, n); if no pair is similar (or dissimilar), the others keep their half."""
         if self.pairs == "plain":
             return torch.ones_like(alike)
         for_similar, for_dissimilar = balance_weights(alike)

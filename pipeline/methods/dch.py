@@ -6,13 +6,13 @@ from torch import Tensor
 from pipeline.methods import Method, similar
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
-#: Closest distance, in bits, that the loss tells apart. log(1 + gamma / d) must stay finite for two equal
-#: codes, and below this a cosine in float32 is noise.
+#: The smallest distance, in bits, that the loss distinguishes. log(1 + gamma / d) must stay finite for two
+#: equal codes, and smaller distances are rounding noise of a cosine in float32.
 CLOSEST = 1e-4
 
 
 class DCH(Method):
-    """The probability that two images are similar falls with their distance as Cauchy's distribution does.
+    """The probability that two images are similar falls with their distance like a Cauchy distribution.
 
     With h = tanh(u) and the distance d(h_i, h_j) = K/2 (1 - cos(h_i, h_j)) (in bits, exact for binary
     codes), two images are similar with probability gamma / (gamma + d). The weighted cross-entropy (eq. 8)
@@ -20,21 +20,21 @@ class DCH(Method):
 
         sum_ij w_ij (s_ij log(d_ij / gamma) + log(1 + gamma / d_ij))
 
-    with w_ij = |S| / |S1| where similar and |S| / |S0| otherwise, S1 and S0 being the pairs of each kind. A
-    bracket is log(1 + d / gamma) where similar, which is how it is computed, so that d = 0 costs nothing;
-    log(1 + gamma / d) otherwise. The method's own term (eq. 9), from the same distribution around the
-    nearest binary code:
+    with w_ij = |S| / |S1| for similar and |S| / |S0| for dissimilar pairs, where S1 and S0 are the similar and
+    the dissimilar pairs. For similar pairs the bracket equals log(1 + d / gamma). It is computed in this form,
+    which is 0 at d = 0. For dissimilar pairs it is log(1 + gamma / d). The method's own term (eq. 9) uses the
+    same distribution around the nearest binary code:
 
         quantization * sum_i log(1 + d(|h_i|, 1) / gamma)
 
-    Both sums are means here: over pairs i != j of the batch, where they come to the similar pairs' mean plus
-    the dissimilar pairs' mean (or just the one that occurs), and over images.
+    Both sums are means here. The first is over pairs i != j of the batch, and equals the similar pairs' mean
+    plus the dissimilar pairs' mean (or only the mean of the kind that occurs). The second is over images.
 
-    Deviations: d is at least ``CLOSEST``, so equal codes of dissimilar images have a finite loss, and no
+    Deviations: d is at least ``CLOSEST``, so equal codes of dissimilar images have a finite loss and no
     gradient. A batch without pairs has the loss 0.
 
     Args:
-        gamma: scale of the distribution, in bits: the distance where both kinds are equally likely.
+        gamma: scale of the distribution, in bits: the distance at which similar and dissimilar are equally likely.
         quantization: lambda, weight of the own term.
     """
 
@@ -65,12 +65,12 @@ class DCH(Method):
         return self.quantization * (distance / self.gamma).log1p().mean()
 
     def _direction(self, u: Tensor) -> Tensor:
-        """Relaxed codes of length 1, in float32 at least; codes near the origin stay there."""
+        """Relaxed codes scaled to length 1, in float32 at least; codes near the origin stay near it."""
         code = self.relax(u.to(torch.promote_types(u.dtype, torch.float32)))
         length: Tensor = torch.linalg.vector_norm(code, dim=1, keepdim=True)
         return code / length.clamp(min=1e-6)
 
 
 def _mean(cost: Tensor, chosen: Tensor) -> Tensor:
-    """Mean over the chosen pairs; 0 where there are none."""
+    """Mean over the chosen pairs; 0 if none is chosen."""
     return torch.where(chosen, cost, 0).sum() / chosen.sum().clamp(min=1)

@@ -16,15 +16,15 @@ class DHN(Method):
 
         sum_ij log(1 + exp theta_ij) - s_ij theta_ij
 
-    and the method's own term, from a bimodal Laplacian prior whose absolute value is smoothed by log cosh:
+    The method's own term comes from a bimodal Laplacian prior whose absolute value is smoothed by log cosh:
 
         quantization * sum_i sum_k log cosh(|h_ik| - 1)
 
-    Both sums are means here: over pairs i != j of the batch, and over images and bits, so the weight means
-    the same at every batch size and code length.
+    Both sums are means here. The first is over pairs i != j of the batch, the second over images and bits. So
+    the weight means the same at every batch size and code length.
 
-    Deviations: the half in theta is the authors' code's (and DPSH's); the paper's probability is of the inner
-    product itself. A batch without pairs has the loss 0.
+    Deviations: the factor 1/2 in theta is from the authors' code (and DPSH); the paper uses the inner product
+    itself. A batch without pairs has the loss 0.
 
     Args:
         quantization: lambda, weight of the own term.
@@ -52,5 +52,5 @@ class DHN(Method):
         return self.quantization * (self._code(u).abs() - 1).cosh().log().mean()
 
     def _code(self, u: Tensor) -> Tensor:
-        """Relaxed codes in float32 at least: a sum of b^2 terms is too coarse in anything shorter."""
+        """Relaxed codes in float32 at least: a sum of b^2 terms is too inexact in lower precision."""
         return self.relax(u.to(torch.promote_types(u.dtype, torch.float32)))

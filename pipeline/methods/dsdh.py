@@ -11,7 +11,7 @@ from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
 class DSDH(Method):
-    """Pairwise likelihood together with a linear classifier of discrete codes.
+    """Pairwise likelihood together with a linear classifier on discrete codes.
 
     The paper minimises, over outputs U, codes B in {-1, +1} and a classifier W,
 
@@ -19,16 +19,19 @@ class DSDH(Method):
         + mu sum_i |y_i - W^T b_i|^2 + nu |W|_F^2
         + eta sum_i |b_i - u_i|^2
 
-    by turns: the network by gradient; W in closed form, W = (B B^T + nu/mu I)^-1 B Y^T; B by discrete cyclic
-    coordinate descent, one bit z = sgn(p - B'^T W' v) at a time with P = W Y + eta/mu U.
+    by alternating between three updates: the network by gradient descent; W in closed form,
+    W = (B B^T + nu/mu I)^-1 B Y^T; B by discrete cyclic coordinate descent, one bit
+    z = sgn(p - B'^T W' v) at a time with P = W Y + eta/mu U.
 
-    Here a batch meets a bank of the whole training set's latest outputs (so j runs over all of it), and W and
-    B are solved between epochs. The likelihood is averaged over pairs, the two squared norms are summed over
-    a code's entries and averaged over images, so ``eta / mu`` means the same as in the paper.
+    Here a batch is compared with a bank of the latest outputs of the whole training set, so j runs over all of
+    it. W and B are solved between epochs. The likelihood is averaged over pairs. The two squared norms |.|^2
+    are summed over the entries of a vector and averaged over images, so ``eta / mu`` means the same as in the
+    paper.
 
-    Deviations: (1) the classification term is also taken on u, mu |y - W^T u|^2, as part of the similarity
-    loss. In the paper it reaches the network only through b, that is through the eta term; a quantizer that
-    replaces that term would cut the labels off. (2) the bank starts from a real pass over the training set.
+    Deviations: (1) the classification term is also applied to u, mu |y - W^T u|^2, as part of the similarity
+    loss. In the paper it affects the network only through b, that is through the eta term. Without this
+    deviation, a quantizer that replaces the eta term would remove the effect of classification on the network.
+    (2) The bank starts with the network's initial outputs for the training set.
 
     Args:
         mu: weight of the classification term.
@@ -78,7 +81,7 @@ class DSDH(Method):
 
     @torch.no_grad()
     def _solve(self) -> None:
-        """One turn of the discrete side: W given B, then B given W and the outputs."""
+        """Update the classifier and the codes: W given B, then B given W and the outputs."""
         gram = self.codes.T @ self.codes
         ridge = self.nu / self.mu * torch.eye(self.code_length, dtype=gram.dtype, device=gram.device)
         self.classifier.copy_(torch.linalg.solve(gram + ridge, self.codes.T @ self.bank.labels))

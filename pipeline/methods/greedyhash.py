@@ -11,25 +11,25 @@ from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
 class GreedyHash(Method):
-    """A linear classifier sees b = sgn(u), never a relaxation; its gradient with respect to b goes on to u.
+    """A linear classifier on b = sgn(u) without relaxation; its gradient with respect to b is passed on to u.
 
-    The paper's hash coding layer is the sign forward and the identity backward. On its output, with a
-    linear classifier W without bias that is trained together with the network:
+    The paper's hash coding layer is the sign in the forward pass and the identity in the backward pass. A
+    linear classifier W without bias, trained together with the network, classifies its output:
 
-        L = - log softmax(W b)_y                                       one label an image
+        L = - log softmax(W b)_y                                       one label per image
         L = - sum_c (y_c log p_c + (1 - y_c) log(1 - p_c))             several labels, p = sigmoid(W b)
 
-    averaged over images. The method's own term keeps u near b, where the identity is a good
-    gradient:
+    averaged over images. The method's own term keeps u near b, where the identity is a good approximation of
+    the gradient:
 
         quantization * mean | |u_k| - 1 |^3          that is |u - sgn(u)|_p^p with the paper's p = 3
 
-    Which of the two L counts is a property of the training set, fixed by ``prime``: the softmax where every
-    image has exactly one label. A method that was never primed goes by each batch.
+    ``prime`` chooses one of the two L for the whole training set: the softmax if every image has exactly one
+    label, else the sigmoid. If ``prime`` was not called, each batch is checked instead.
 
-    Deviations: (1) the paper classifies images of one class only; the sigmoid is the usual generalisation,
-    summed over classes so that an image weighs about as much as with the softmax. (2) sgn(0) is +1, as
-    everywhere here. (3) the paper has no relaxed codes; a quantizer that asks for them gets tanh(u).
+    Deviations: (1) the paper classifies only images with one class. The sigmoid is the usual generalisation; it
+    is summed over classes so that an image has about the same weight as with the softmax. (2) sgn(0) is +1, as
+    in all methods here. (3) The paper has no relaxed codes; a quantizer that needs them gets tanh(u).
 
     Args:
         quantization: weight of the own term.
@@ -67,7 +67,7 @@ class GreedyHash(Method):
 
 
 class _Sign(torch.autograd.Function):
-    """sgn with sgn(0) = +1; backward, the gradient passes as it is."""
+    """sgn with sgn(0) = +1; the backward pass is the identity."""
 
     @staticmethod
     def forward(ctx: Any, u: Tensor) -> Tensor:

@@ -10,38 +10,39 @@ from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
 class HashNet(Method):
-    """Weighted pairwise likelihood of codes whose tanh grows steeper, epoch by epoch, towards the sign.
+    """Weighted pairwise likelihood of tanh codes; the tanh gets steeper with the epochs and approaches the sign.
 
     With relaxed codes h = tanh(beta u) and theta_ij = a h_i . h_j, the loss is (eq. 4)
 
         sum_ij w_ij (log(1 + exp theta_ij) - s_ij theta_ij)
 
-    Weights (eq. 2) balance the two kinds of pairs, S1 similar and S0 dissimilar ones among S:
+    Weights (eq. 2) balance the similar pairs S1 and the dissimilar pairs S0 among all pairs S:
 
-        w_ij = c_ij |S| / |S1|   where similar, c_ij = |y_i & y_j| / |y_i or y_j|, shared labels among all
+        w_ij = c_ij |S| / |S1|   if similar, c_ij = |y_i & y_j| / |y_i or y_j|, shared labels among all
         w_ij =      |S| / |S0|   otherwise
 
-    Continuation (section 3.2): beta grows over training, so codes become discrete without a quantization
-    term. Here its factor over the first epoch is (1 + epoch // step) ^ power, with epochs counted from 0;
-    the authors' code grows it by a square root too. It stays on under every quantizer: it is part of the
-    relaxed code.
+    Continuation (section 3.2): beta grows during training, so codes become discrete without a quantization
+    term. Here it is the first epoch's beta times (1 + epoch // step) ^ power, with epochs counted from 0; the
+    authors' code also increases beta by a square root. Continuation is active with every quantizer, because it
+    is part of the relaxed code.
 
-    A batch meets a bank of the whole training set's latest outputs, its own among them, so j runs over all
-    images as in the paper, and |S1| and |S0| are counted in that (b, n) block. The sum is divided by the
-    number of pairs, b n: where both kinds occur, the loss is the similar pairs' mean (of c times the term)
-    plus the dissimilar pairs' mean. Where one kind is missing, the other's weight is 1 (times c).
+    A batch is compared with a bank of the latest outputs of the whole training set, including the batch's own,
+    so j runs over all images as in the paper. |S1| and |S0| are counted in that (b, n) block. The sum is
+    divided by the number of pairs, b n. If both kinds occur, the loss is the similar pairs' mean (of c times
+    the term) plus the dissimilar pairs' mean. If one kind is missing, the other's weight is 1 (times c).
 
-    Deviations: (1) the bank, and its start from a real pass over the training set; the authors' code pairs
-    two batches. Entries lag by up to an epoch and have no gradient; they are raw outputs, so all are relaxed
-    with the current beta. (2) the slope a is ``alpha / K``, as the authors' code sets it, so one value
-    serves all code lengths. (3) each beta lasts ``step`` epochs; the paper trains to convergence at each.
+    Deviations: (1) the bank, which starts with the network's initial outputs for the training set; the
+    authors' code pairs two batches. Entries are up to one epoch old and have no gradient. They are raw
+    outputs, so all are relaxed with the current beta. (2) The slope a is ``alpha / K``, as in the authors'
+    code, so one value works for all code lengths. (3) Each beta lasts ``step`` epochs; the paper trains to
+    convergence at each.
 
     Args:
-        alpha: slope of the likelihood over the mean product of two codes' bits, h_i . h_j / K; the
-            authors' code has 10.
+        alpha: slope of the likelihood over the mean product of two codes' bits, h_i . h_j / K; 10 in the
+            authors' code.
         beta: slope of the tanh in the first epoch.
         step: epochs between two increases of beta.
-        power: how fast beta grows; 0 keeps it as it is.
+        power: how fast beta grows; 0 keeps it constant.
     """
 
     def __init__(

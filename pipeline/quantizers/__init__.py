@@ -1,4 +1,4 @@
-"""Quantizers: what makes codes discrete and balanced. One file each."""
+"""Quantizers: loss terms that make codes discrete and balanced, one file each."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from pipeline.runtime.registry import Registry
 class Quantizer(nn.Module):
     """A term that is added to a method's similarity loss.
 
-    A subclass takes its hyperparameters by keyword, annotated with ``pipeline.runtime.ranges``; params.yaml's
-    schema is read off them.
+    A subclass takes its hyperparameters by keyword, annotated with the ranges of ``pipeline.runtime.ranges``. The
+    schema of params.yaml is derived from these annotations.
 
     Attributes:
-        own_weight: factor of the method's own quantization term; 0 where it is replaced.
-        weight: factor of this term in the total loss; 0 where the quantizer adds none.
-        input: whether it is given the ``relaxed`` codes or the ``raw`` outputs.
+        own_weight: factor of the method's own quantization term; 0 if the quantizer replaces this term.
+        weight: factor of the quantizer's term in the total loss; 0 if it adds no term.
+        input: what ``forward`` gets: ``relaxed`` codes or ``raw`` outputs.
     """
 
     own_weight: float = 0.0
@@ -29,9 +29,9 @@ class Quantizer(nn.Module):
         """The unweighted term.
 
         Args:
-            u: (b, K) relaxed codes or raw outputs, whichever ``input`` says.
+            u: (b, K) relaxed codes or raw outputs, depending on ``input``.
             targets: (b, K) of -1/+1 to compare with; drawn from ``generator`` if None.
-            generator: source of all randomness, on the device of ``u``; the global one is never used.
+            generator: source of all randomness, on the device of ``u``; the global generator is never used.
 
         Returns:
             a 0-dim tensor.
@@ -49,7 +49,10 @@ names = _REGISTRY.names
 
 
 def create(name: str, **hyperparameters: Any) -> Quantizer:
-    """Make the quantizer called ``name``; what is left out takes the default in its file.
+    """Make the quantizer called ``name``.
+
+    Args:
+        hyperparameters: the quantizer's own; see its file. Missing ones have the defaults there.
 
     Raises:
         UserError: unknown name, unknown hyperparameter, or a value out of range.
@@ -64,7 +67,7 @@ def create(name: str, **hyperparameters: Any) -> Quantizer:
 
 
 def check_shape(u: Tensor) -> None:
-    """What every quantizer asks of ``u``.
+    """Check the shape of a quantizer's input.
 
     Raises:
         UserError: ``u`` isn't (b, K).
@@ -74,7 +77,19 @@ def check_shape(u: Tensor) -> None:
 
 
 def uniform_targets(u: Tensor, targets: Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """``targets`` checked, or as many drawn uniformly from {-1, +1}^K (equation 2 of the WR paper)."""
+    """Check ``targets``, or draw them uniformly from {-1, +1}^K (equation 2 of the WR paper).
+
+    Args:
+        u: (b, K) outputs or codes.
+        targets: (b, K) of -1/+1, or None to draw them.
+        generator: draws the targets; may be None if ``targets`` are given.
+
+    Returns:
+        (b, K), with the device and dtype of ``u``.
+
+    Raises:
+        UserError: ``u`` isn't (b, K), ``targets`` has another shape, or neither targets nor generator is given.
+    """
     check_shape(u)
     if targets is None:
         if generator is None:

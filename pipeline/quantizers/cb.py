@@ -10,19 +10,19 @@ from pipeline.runtime.ranges import Positive
 
 
 class CB(Quantizer):
-    """Every bit balanced, every two bits uncorrelated (section 3 of the WR paper), in a batch of codes H.
+    """Penalises unbalanced bits and correlated pairs of bits in a batch of codes H (section 3 of the WR paper).
 
         1/K |1/b sum_i h_i|^2  +  1/K^2 |1/b H^T H - I|_F^2
 
-    The first term is 0 where each bit is +1 as often as -1; the second where no two bits agree more often
-    than not, and each |h_ik| is 1. Both are 0 for the rows of a Hadamard matrix and of its negative. Added to
-    the method, whose own quantization term stays.
+    The first term is 0 if each bit is +1 as often as -1. The second is 0 if every two bits agree as often as
+    they disagree and each |h_ik| is 1. Both are 0 for the rows of a Hadamard matrix and of its negative. The
+    sum is added to the method's loss, and the method's own quantization term stays.
 
     Units: squared; the first is a mean over the K bits, the second over the K x K pairs of bits, so
     ``weight`` means the same at every code length.
 
-    Deviation: section 3 states both for the whole training set, where they hold exactly or not at all; here
-    they are penalties on a batch. With fewer than K images in it the second can't reach 0.
+    Deviation: section 3 states both as conditions on the whole training set, which hold exactly or not at all.
+    Here they are penalties on a batch. If the batch has fewer than K images, the second can't reach 0.
 
     Args:
         weight: factor in the total loss.
@@ -37,7 +37,7 @@ class CB(Quantizer):
         self.weight, self.own_weight, self.input = weight, own_weight, input
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """As in ``Quantizer``; nothing is drawn, so ``targets`` and ``generator`` aren't looked at."""
+        """As in ``Quantizer``. Nothing is drawn, so ``targets`` and ``generator`` are ignored."""
         check_shape(u)
         h = u.to(torch.promote_types(u.dtype, torch.float32))
         correlation = h.T @ h / len(h)

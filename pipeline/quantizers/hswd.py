@@ -10,13 +10,13 @@ from pipeline.runtime.ranges import Positive
 
 
 class HSWD(Quantizer):
-    """Sliced Wasserstein-2 distance, squared, whose directions are the K coordinate axes.
+    """Squared sliced Wasserstein-2 distance with the K coordinate axes as directions.
 
         1/K sum_k 1/b sum_i (sort(U)_ik - sort(B)_ik)^2
 
-    that is equation 1 of the supplement (Theorem 1) before the root: bit by bit, the batch's sorted outputs are
-    matched with as many sorted uniform signs. Replaces the method's own quantization term. Units: squared, per
-    image and per bit.
+    This is equation 1 of the supplement (Theorem 1) before the root. For each bit, the sorted outputs of the
+    batch are matched with as many sorted uniform signs. The term replaces the method's own quantization term.
+    Units: squared, per image and per bit.
 
     Args:
         weight: factor in the total loss.

@@ -7,7 +7,7 @@ from pipeline.quantizers import Quantizer, check_shape
 
 
 class NoQuantizer(Quantizer):
-    """Adds nothing and drops the method's own term too; the other end of every ablation."""
+    """Adds no term and drops the method's own quantization term too, for ablations."""
 
     def forward(self, u: Tensor, *, targets: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         check_shape(u)

@@ -8,11 +8,11 @@ from pipeline.runtime.ranges import Positive
 
 
 class Original(Quantizer):
-    """Adds nothing; the baseline that every other quantizer is compared with.
+    """Adds no term. This is the baseline that every other quantizer is compared with.
 
     Args:
-        own_weight: factor of the method's own quantization term, which already has the method's own weight: 1 is as
-            published. Tuning the baseline tries others here, by one name for all methods.
+        own_weight: factor of the method's own quantization term, which already includes the method's own weight; 1 is
+            as published. Tuning the baseline varies this factor, which has the same name for all methods.
     """
 
     def __init__(self, *, own_weight: Positive = 1.0) -> None:

@@ -15,14 +15,14 @@ class OT(Quantizer):
 
         1/b min_P 1/K |U - P A|^2
 
-    Targets A are drawn uniformly from {-1, +1}^K (eq. 2 of the WR paper), P is the permutation of equation 4
-    there, and the cost itself is the loss (the distance that the HSWD paper slices). Differs from ``wr`` in
-    what is done with the pairing: outputs stop at their targets, where -tr(P A U^T) pulls them past. Replaces
-    the method's own quantization term. The pairing carries no gradient. Units: squared, per image and per
-    bit.
+    Targets A are drawn uniformly from {-1, +1}^K (eq. 2 of the WR paper). P is the permutation of equation 4
+    of that paper. The cost itself is the loss; it is the distance that the HSWD paper slices. ``wr`` uses the
+    same pairing with another loss: this one is smallest if outputs equal their targets, while -tr(P A U^T)
+    pulls outputs beyond their targets. The term replaces the method's own quantization term. The pairing
+    carries no gradient. Units: squared, per image and per bit.
 
-    Deviation: neither paper trains with it. With K in the tens a batch can't cover {-1, +1}^K, so even a
-    sample of uniform codes has a cost well above 0; only differences between batches mean something.
+    Deviation: neither paper trains with this loss. With K in the tens, a batch can't cover {-1, +1}^K, so even
+    a sample of uniform codes has a cost well above 0. Only differences between batches are meaningful.
 
     Args:
         weight: factor in the total loss.

@@ -13,15 +13,15 @@ from pipeline.runtime.ranges import Positive, PositiveInt
 class SWD(Quantizer):
     """Squared sliced Wasserstein-2 distance between a batch of outputs and as many uniform binary codes.
 
-    Both sets are projected on random unit directions; on a line the optimal pairing is that of the sorted values.
+    Both sets are projected onto random unit directions. In one dimension, the optimal pairing matches sorted values.
 
         1/L sum_l 1/b sum_i (sort(U theta_l)_i - sort(B theta_l)_i)^2
 
-    Replaces the method's own quantization term. Units: squared, per image and per direction.
+    The term replaces the method's own quantization term. Units: squared, per image and per direction.
 
     Args:
         weight: factor in the total loss.
-        projections: L, directions drawn anew for each batch.
+        projections: L, the number of directions. Each batch draws new ones.
         input: ``raw`` outputs (as published) or ``relaxed`` codes.
     """
 
@@ -42,7 +42,7 @@ class SWD(Quantizer):
         return (on_lines.sort(dim=0).values - drawn_on_lines.sort(dim=0).values).square().mean()
 
     def _directions(self, u: Tensor, generator: torch.Generator | None) -> Tensor:
-        """(K, L) unit columns, uniform on the sphere; a generator seeded with 0 where none is given."""
+        """(K, L) unit columns, uniform on the sphere, from a generator with seed 0 if none is given."""
         source = generator if generator is not None else torch.Generator(u.device).manual_seed(0)
         normal = torch.randn(u.shape[1], self.projections, generator=source, device=source.device)
         return functional.normalize(normal, dim=0).to(device=u.device, dtype=u.dtype)

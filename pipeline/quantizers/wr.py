@@ -11,14 +11,14 @@ from pipeline.runtime.ranges import Positive
 
 
 class WR(Quantizer):
-    """Pull every relaxed code to its partner among uniform random targets.
+    """Pulls every relaxed code to the random target that it is paired with.
 
-    Per batch, targets A are drawn uniformly from {-1, +1}^K (eq. 2), paired with the codes Y exactly (eq. 4), and
-    the loss is -tr(P A Y^T) (eq. 7). The pairing itself carries no gradient. Added to the method, whose own
-    quantization term stays.
+    For each batch, targets A are drawn uniformly from {-1, +1}^K (eq. 2) and paired exactly with the codes Y
+    (eq. 4). The loss is -tr(P A Y^T) (eq. 7). The pairing itself carries no gradient. The term is added to the
+    method's loss, and the method's own quantization term stays.
 
-    Units: the inner product of a code with its target, per image and per bit, so in [-1, 1] for relaxed codes;
-    -1 is reached where every code equals its target. Deviation: eq. 7 sums over the batch, here the sum is
+    Units: the negative inner product of a code with its target, per image and per bit, so in [-1, 1] for relaxed
+    codes. It is -1 if every code equals its target. Deviation: eq. 7 sums over the batch; here the sum is
     divided by b * K, so ``weight`` means the same at every batch size and code length.
 
     Args:

@@ -1,9 +1,9 @@
-"""Comparing codes in machine code, all cores at work (Numba; compiled once and kept beside this file).
+"""Comparing codes in machine code on all cores (Numba; compiled once and cached next to this file).
 
-A block of queries meets the database a tile at a time. For a query and a tile, a first loop, which the compiler
-turns into vector instructions, writes each item's bin, 2 * distance + relevance, and a second one counts the
-bins. Counting is the bound: one load, one increment and one store an item. Four counters take turns, since
-two increments of one bin in a row would wait for each other.
+A block of queries is compared with one tile of the database at a time. For a query and a tile, a first loop, which
+the compiler vectorises, writes each item's bin, 2 * distance + relevance. A second loop counts the bins. Counting
+limits the speed, at one load, one increment and one store per item. It alternates between four counters, because two
+increments of the same bin in a row would wait for each other.
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from numba import njit, prange
 from numba.core import types
 from numba.extending import intrinsic
 
-# A tile's bins (4 KB) and its words of codes and labels stay in a core's first cache.
+# A tile's bins (4 KB) and its words of codes and labels fit in a core's L1 cache.
 _TILE = 2048
 _QUERIES = 16
 
 
 @intrinsic
 def _bit_count(typing_context: Any, word: Any) -> Any:
-    """The number of ones in a 64-bit word, as the processor counts them."""
+    """The number of ones in a 64-bit word, by LLVM's population count."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -32,8 +32,8 @@ def _bit_count(typing_context: Any, word: Any) -> Any:
 def _bins(bins, shared, query, query_codes, query_labels, codes, labels, start, stop):  # type: ignore[no-untyped-def]
     """Fill ``bins`` with 2 * distance + relevance of the items from ``start`` to ``stop`` to one query.
 
-    Word by word, each loop over all items: in one loop over items the compiler would not vectorise. A row's
-    slice is known to be contiguous, which a slice of columns would not be.
+    Each word has its own loop over all items, because the compiler does not vectorise a single loop over items. A slice
+    of a row is known to be contiguous; a slice of columns is not.
     """
     for word in range(len(codes)):
         own, others = query_codes[word, query], codes[word, start:stop]
@@ -63,11 +63,14 @@ def _bins(bins, shared, query, query_codes, query_labels, codes, labels, start, 
 
 @njit(parallel=True, cache=True, nogil=True)
 def count(query_codes, query_labels, codes, labels, code_length):  # type: ignore[no-untyped-def]
-    """(queries, K + 1, 2) int64: for each query, items at each distance, not relevant and relevant.
+    """Count the items at each distance from each query.
 
     Args:
         query_codes, query_labels, codes, labels: as in ``items.Items``.
         code_length: K, at most 32,767.
+
+    Returns:
+        (queries, K + 1, 2) int64: counts of the items that are not relevant and of those that are.
     """
     queries, size, width = query_codes.shape[1], codes.shape[1], 2 * (code_length + 1)
     counts = np.zeros((queries, width), np.int64)
@@ -95,7 +98,7 @@ def count(query_codes, query_labels, codes, labels, code_length):  # type: ignor
 
 @njit(parallel=True, cache=True, nogil=True)
 def in_database_order(query_codes, query_labels, codes, labels, code_length, top_k, ranks):  # type: ignore[no-untyped-def]
-    """Average precision, and relevant items found, where items at equal distance keep the database's order.
+    """Average precision, and relevant items found, if items at equal distance keep the database's order.
 
     Args:
         query_codes, query_labels, codes, labels: as in ``items.Items``.
@@ -104,7 +107,7 @@ def in_database_order(query_codes, query_labels, codes, labels, code_length, top
         ranks: (R,) int64, increasing.
 
     Returns:
-        (queries,) float64 average precision; (queries, R) int64 relevant items among the first so many.
+        (queries,) float64 average precision; (queries, R) int64, the number of relevant items up to each rank.
     """
     queries, size, width = query_codes.shape[1], codes.shape[1], 2 * (code_length + 1)
     scores, found = np.zeros(queries), np.zeros((queries, len(ranks)), np.int64)
@@ -114,7 +117,7 @@ def in_database_order(query_codes, query_labels, codes, labels, code_length, top
         counts = np.zeros(width, np.int64)
         for j in range(size):
             counts[bins[j]] += 1
-        # Where the next item at each distance goes, and the next relevant one among the relevant ones.
+        # For each distance: the rank of its next item, from 0, and the index of its next relevant item among those.
         place, relevant_place = np.zeros(code_length + 1, np.int64), np.zeros(code_length + 1, np.int64)
         for distance in range(code_length):
             place[distance + 1] = place[distance] + counts[2 * distance] + counts[2 * distance + 1]

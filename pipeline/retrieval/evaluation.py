@@ -1,4 +1,4 @@
-"""Scores of a ranking of database items by Hamming distance to each query."""
+"""Score rankings of database items by Hamming distance to each query."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TIES = ("expected", "stable", "optimistic", "pessimistic")
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Precision and recall of what is retrieved up to each of several depths, means over all queries.
+    """Precision and recall at several depths, as means over all queries.
 
     Attributes:
         at: (P,) int64, the depths: ranks from 1, or Hamming radii from 0.
@@ -33,12 +33,13 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """What ``evaluate`` found; all scores are fractions from 0 to 1.
+    """The result of ``evaluate``; all scores are fractions from 0 to 1.
 
     Attributes:
         mean_average_precision: The mean of ``average_precision`` over all queries.
-        bounds: The same under "pessimistic" and "optimistic", whatever ``ties`` was: how much ties could matter.
-        precision_at: For each n asked for, the mean precision of the first n items over all queries.
+        bounds: The mean average precision under "pessimistic" and "optimistic", for any ``ties``. It shows how much
+            the order of ties can matter.
+        precision_at: For each n of the argument, the mean precision of the first n items over all queries.
         average_precision: (queries,) float64, in the order of the queries.
         queries_without_relevant: How many queries have no relevant item in the whole database. They count
             as 0 in the means.
@@ -66,42 +67,42 @@ def evaluate(
     precision_at: Iterable[int] = (1000,),
     ties: str = "expected",
 ) -> Retrieval:
-    """Ranks the database by Hamming distance to each query and scores the rankings.
+    """Rank the database by Hamming distance to each query and score the rankings.
 
     A database item is relevant to a query if they share a label. The average precision of a query is the sum,
     over the relevant items among the first ``top_k``, of the precision at their ranks, divided by the number
     of relevant items among the first ``top_k``; it is 0 if there are none.
 
-    Hamming distances are integers from 0 to K, so many items tie. ``ties`` says how they are ordered:
+    Hamming distances are integers from 0 to K, so many items tie. ``ties`` determines their order:
 
     - "expected": the exact expectation of each score over uniformly random orders of items at equal distance.
-      Where ``top_k`` cuts a tie block, this is the expectation of the ratio, numerator and divisor being both
+      If ``top_k`` cuts a tie block, this is the expectation of a ratio whose numerator and denominator are both
       random. With N items of which R are relevant before a block of n items of which r are relevant, and
       m = top_k - N, the number x of relevant items taken is hypergeometric, and the value is the sum over x
       of P(x) * (S + x/m * sum for i = 1..m of (R + 1 + (i - 1)(x - 1)/(m - 1)) / (N + i)) / (R + x), where S
       is the sum of precisions before the block; the term with R + x = 0 is 0.
     - "stable": items at equal distance keep the order of the database.
     - "optimistic", "pessimistic": relevant items come first, or last, among items at equal distance. Without
-      ``top_k``, and for precision at n, no order gives more, or less. Where ``top_k`` cuts a tie block, they
-      do not bound the average precision: one more relevant item at a late rank can lower the ratio.
+      ``top_k``, and for precision at n, no order gives a higher, or lower, score. If ``top_k`` cuts a tie block,
+      they do not bound the average precision: one more relevant item at a late rank can lower the ratio.
 
-    Except under "stable", the scores do not depend on the order of the database, to the last bit. Within a
-    Hamming radius all ties are in or out, so ``by_radius`` is the same under all four.
+    Except under "stable", the scores do not depend on the order of the database, to the last bit. A Hamming
+    radius includes all items of a tie or none, so ``by_radius`` is the same under all four.
 
     Memory beyond the arguments: for each database item, its code and labels packed into 64-bit words, twice
     while packing (and under "stable" 10 bytes more for each core); for each query, about 24 (K + 100) bytes.
-    No array of queries by database items is made. Time is linear in the number of pairs; large problems run
-    in machine code on all cores, which costs half a second of loading and, once a machine, 10 s of compiling.
+    No array of queries by database items is made. Time is linear in the number of pairs. Large problems run in
+    machine code on all cores; loading it takes half a second, and compiling it, once per machine, 10 s.
 
     Args:
         query_codes: (queries, K) of -1/+1, or bool with True for +1.
-        query_labels: (queries, C) multi-hot, 0/1 or bool. A row may be all 0; nothing is relevant to it.
+        query_labels: (queries, C) multi-hot, 0/1 or bool. A row may be all 0; no item is relevant to it.
         database_codes: (items, K), as ``query_codes``.
         database_labels: (items, C), as ``query_labels``.
-        top_k: How many items are retrieved for average precision, None for the whole database; a number above
-            the database size means the whole database. It limits nothing else.
-        precision_at: The numbers n at which to take precision. A database of fewer than n items is retrieved
-            whole and the divisor is its size, not n. Empty for none.
+        top_k: How many items are retrieved for average precision. None, or a number above the database size, means
+            the whole database. It does not affect the other scores.
+        precision_at: The numbers n at which to compute precision. If the database has fewer than n items, all are
+            retrieved and the divisor is the database size, not n. Empty for none.
         ties: "expected", "stable", "optimistic" or "pessimistic".
 
     Returns:
@@ -117,8 +118,9 @@ def evaluate(
 
     Source: the expectation for whole tie blocks is that of F. McSherry and M. Najork, "Computing information
     retrieval performance measures efficiently in the presence of tied scores", ECIR 2008. Deviation: they
-    divide by the number of relevant items in the database, here it is the number retrieved, as papers on
-    hashing do; hence the sum over x above. Without ``top_k`` the two are the same.
+    divide by the number of relevant items in the database. Here the divisor is the number of relevant items
+    retrieved, as in papers on hashing; this is the reason for the sum over x above. Without ``top_k`` the two
+    are the same.
 
     Examples:
         >>> import numpy as np
@@ -180,7 +182,7 @@ def _check_widths(queries: Items, database: Items) -> None:
 
 
 def _ranks(size: int, depths: list[int]) -> Counts:
-    """Ranks from 1 to ``size`` an eighth apart, in integers so that all machines agree, and ``depths``."""
+    """Ranks from 1 to ``size``, each an eighth above the last, and ``depths``; integers, so that all machines agree."""
     ranks = [1]
     while ranks[-1] < size:
         ranks.append(min(size, ranks[-1] + max(1, ranks[-1] // 8)))

@@ -24,12 +24,12 @@ class Items:
 
 
 def items(codes: npt.NDArray[Any], labels: npt.NDArray[Any], side: str) -> Items:
-    """Checks and packs the codes and labels of one side, "query" or "database".
+    """Check and pack the codes and labels of one side, "query" or "database".
 
     Args:
         codes: (n, K) of -1/+1 or bool.
         labels: (n, C) multi-hot.
-        side: Which side; error messages name ``{side}_codes`` and ``{side}_labels``.
+        side: The side; error messages name ``{side}_codes`` and ``{side}_labels``.
 
     Returns:
         The packed items, at least one.

@@ -41,7 +41,7 @@ def average_precision(total: Counts, relevant: Counts, top_k: int, ties: str, ha
     before = np.cumsum(total, axis=1) - total
     taken = np.clip(top_k - before, 0, total)
     if ties == "expected":
-        # How many relevant items a cut block gives is chance, so it is left out here and added below.
+        # The number of relevant items in a cut block is random, so the block is left out here and added below.
         found = np.where(taken == total, relevant, 0)
     else:
         found = _found(total, relevant, taken, ties)
@@ -57,9 +57,9 @@ def average_precision(total: Counts, relevant: Counts, top_k: int, ties: str, ha
 
 
 def found_at(total: Counts, relevant: Counts, ranks: Counts, ties: str) -> Floats:
-    """How many relevant items are among the first so many items of each query.
+    """The number of relevant items up to each rank, for each query.
 
-    Under "expected" a block cut after m items gives m * r / n relevant ones.
+    Under "expected", a block cut after m items contributes m * r / n relevant items.
 
     Args:
         total: (queries, K + 1), items at each distance; each row adds up to the database size.
@@ -70,10 +70,10 @@ def found_at(total: Counts, relevant: Counts, ranks: Counts, ties: str) -> Float
     Returns:
         (queries, R) float64.
     """
-    # Along the ranking the number found is piecewise linear; where its slope changes, and its value there.
+    # The number found is piecewise linear in the rank: the ranks where its slope changes, and its values there.
     ends, found = (_from_zero(np.cumsum(counts, axis=1)) for counts in (total, relevant))
     if ties != "expected":
-        # A block is a part of relevant items, slope 1, and one of others, slope 0, in one order or the other.
+        # A block consists of relevant items, slope 1, and other items, slope 0; ``ties`` determines which come first.
         first = relevant if ties == "optimistic" else total - relevant
         middle = found[:, 1:] if ties == "optimistic" else found[:, :-1]
         ends = _from_zero(_alternating(ends[:, :-1] + first, ends[:, 1:]))
@@ -90,7 +90,7 @@ def _alternating(odd: Counts, even: Counts) -> Counts:
 
 
 def _found(total: Counts, relevant: Counts, taken: Counts, ties: str) -> Counts:
-    """Relevant items among the first ``taken`` of each block when they come first or last in it."""
+    """Relevant items among the first ``taken`` of each block, if they come first or last in the block."""
     if ties == "optimistic":
         return np.minimum(relevant, taken)
     return np.maximum(0, taken - (total - relevant))
@@ -101,7 +101,7 @@ def _precision_sums(n: Counts, r: Counts, N: Counts, R: Counts, ties: str, harmo
 
     With relevant items at random ranks, the one at rank N + i has on average R + 1 + (i - 1) * rho relevant
     items up to and with it, where rho = (r - 1) / (n - 1); each i from 1 to n is relevant with probability
-    r / n. For n = 1 any rho gives the same sum; 1 gives it without rounding where all items are relevant.
+    r / n. For n = 1 any rho gives the same sum; rho = 1 avoids rounding if all items are relevant.
     """
     if ties == "expected":
         rho = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 1.0)
@@ -122,7 +122,7 @@ def _cut(n: int, r: int, m: int, N: int, R: int, S: float, harmonic: Floats) -> 
     reach = 20 * math.isqrt(m) + 21
     x = np.arange(max(0, m - (n - r), m * r // n - reach), min(m, r, m * r // n + reach) + 1, dtype=np.int64)
     y = x[:-1]
-    # Ratios of P(x + 1) to P(x): unlike differences of log factorials they lose no digits when n is large.
+    # Ratios of P(x + 1) to P(x): unlike differences of log factorials, they lose no digits if n is large.
     ratios = ((r - y) * (m - y)) / ((y + 1) * (n - r - m + y + 1))
     log_weight = np.concatenate(([0.0], np.cumsum(np.log(ratios))))
     weight = np.exp(log_weight - log_weight.max())

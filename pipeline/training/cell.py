@@ -1,4 +1,4 @@
-"""Training one cell: from its params to weights, history and metrics on disk."""
+"""Train one cell and write its weights, history and metrics."""
 
 import platform
 from pathlib import Path
@@ -21,9 +21,17 @@ from pipeline.training.setting import Setting, spelled, with_setting
 
 
 def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
-    """A network, method and quantizer as params.yaml's sections have them, ready to be trained.
+    """Build the trainer of one cell: network, method and quantizer.
 
-    The seed fixes initial weights, order of batches, augmentation and random targets.
+    Args:
+        params: the content of params.yaml, with the values of a setting already in it.
+        group: method, quantizer and code length.
+        seed: fixes initial weights, order of batches, augmentation and random targets.
+        data: the prepared dataset.
+        split: the images of each part.
+
+    Raises:
+        UserError: the training images have changed since they were prepared, or a hyperparameter is wrong.
     """
     data.check(split.training_indices(methods.training_part(group.method)))
     compute = devices.choose(params["compute"])
@@ -44,12 +52,21 @@ def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, spl
 def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, split: Split, target: Path) -> None:
     """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
 
-    Nothing that differs between two runs of the same cell (times, host names) goes into the files. The record names
-    what the numbers depend on beside params and code: split and dataset, device, precision and versions. Params and
-    code stand in ``made_of.json`` beside it (``pipeline.runtime.provenance``).
+    The files contain nothing that differs between two runs of the same cell, such as times or host names.
+    ``training.json`` records what the numbers depend on in addition to params and code: split, dataset, device,
+    precision and versions. Params and code are recorded in ``made_of.json`` (``pipeline.runtime.provenance``).
 
     Args:
-        setting: what tuning chose; stands in for values of ``params``.
+        params: the content of params.yaml.
+        setting: the values that tuning chose; they replace those in ``params``.
+        cell: method, quantizer, code length and seed.
+        data: the prepared dataset.
+        split: the images of each part.
+        target: the folder to write into.
+
+    Raises:
+        Diverged: the loss is not finite.
+        UserError: the training images have changed since they were prepared, or a hyperparameter is wrong.
     """
     params = with_setting(params, cell.group, setting)
     ready = trainer(params, cell.group, cell.seed, data, split)

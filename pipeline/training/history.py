@@ -1,4 +1,4 @@
-"""The per-epoch record of a cell: a CSV file that grows as epochs end."""
+"""The per-epoch record of a cell: a CSV file that gets a row after each epoch."""
 
 import csv
 from pathlib import Path
@@ -8,10 +8,14 @@ Row = dict[str, float]
 
 
 class History:
-    """Rows of one epoch each, ``epoch`` counting from 1, written as they come so that a reader can follow the file.
+    """One row per epoch; ``epoch`` counts from 1.
 
-    The first row fixes the columns. A number is written by ``repr``, so reading gives the same float back;
-    a value an epoch doesn't have (no validation was due) is an empty field. Without a path the rows stay in memory.
+    Each row is written to the file at once, so that another process can read it during training. The first row
+    determines the columns. Numbers are written with ``repr``, so reading returns the same float. A NaN (no validation
+    in this epoch) is written as an empty field.
+
+    Args:
+        path: the file to write; None keeps the rows in memory only.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -36,6 +40,6 @@ class History:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a history file; empty fields are left out."""
+    """Read the rows of a history file; empty fields are left out."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""The training loop, the only one."""
+"""The training loop that all methods and quantizers share."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ from pipeline.training.selection import Selection
 
 @dataclass(frozen=True)
 class Fitted:
-    """The kept weights and which epoch (from 1) they are of."""
+    """The weights of the selected epoch, the number of this epoch (from 1) and its validation mAP."""
 
     state: dict[str, Tensor]
     selected_epoch: int
@@ -36,14 +36,20 @@ class Fitted:
 class Trainer:
     """Trains one network with one method and one quantizer.
 
-    Images, labels and the order of batches live on the device as whole tensors (images that don't fit are read
-    from disk as they are used); a step copies nothing to or from it but what ``wr`` and ``ot`` pair, and losses are
-    read once an epoch. The method says which part of the split it trains on and how many images of it an epoch visits.
+    All images, labels and the order of batches are tensors on the device. Images that don't fit are read from disk
+    when a batch needs them. Otherwise a step copies nothing between host and device, except what ``wr`` and ``ot``
+    pair. Losses are copied to the host once per epoch. The method determines which part of the split it trains on and
+    how many images of it an epoch visits.
 
     Args:
+        network: the network to train, on its device.
+        method: the method, on the same device.
+        quantizer: the quantizer.
+        data: the prepared dataset.
+        split: the images of each part.
         settings: params.yaml's ``training`` section.
-        quantizer_name: name that the quantizer's term is logged under.
-        seed: order of batches, augmentation and random targets.
+        quantizer_name: the name under which the quantizer's term is logged.
+        seed: seed of the order of batches, the augmentation and the random targets.
     """
 
     def __init__(
@@ -75,12 +81,18 @@ class Trainer:
         )
 
     def fit(self, history: History) -> Fitted:
-        """Train for the set number of epochs.
+        """Train for ``settings["epochs"]`` epochs.
 
-        A last batch that isn't full is left out of its epoch; the order is drawn anew for each.
+        Each epoch draws a new order of the images and leaves out an incomplete last batch.
+
+        Args:
+            history: gets a row per epoch; it is closed at the end.
+
+        Returns:
+            The weights of the selected epoch.
 
         Raises:
-            Diverged: the loss is no longer finite.
+            Diverged: the loss is not finite.
         """
         self.prime()
         with closing(history):
@@ -107,14 +119,20 @@ class Trainer:
         return best
 
     def prime(self) -> None:
-        """Give the method the whole training set's first outputs; once, before the first epoch."""
+        """Give the method the network's initial outputs for the training set; call once, before the first epoch."""
         self.method.prime(outputs_of(self.network, self.images), self.labels)
 
     def epoch(self, epoch: int) -> dict[str, float]:
-        """Train for one epoch, counted from 0; returns its number from 1, learning rate and mean losses.
+        """Train for one epoch.
+
+        Args:
+            epoch: the number of the epoch, counted from 0.
+
+        Returns:
+            ``epoch`` counted from 1, ``learning_rate`` at the start of the epoch, and the mean of each loss.
 
         Raises:
-            Diverged: the loss is no longer finite.
+            Diverged: the loss is not finite.
         """
         self.network.train()
         self.method.start_epoch(epoch)

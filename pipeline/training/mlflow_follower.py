@@ -1,4 +1,4 @@
-"""Epochs in MLflow while a cell trains, from a process of its own."""
+"""Log a cell's epochs to MLflow during training, from a separate process."""
 
 import json
 import select
@@ -13,23 +13,29 @@ from typing import Any
 
 from pipeline.runtime.layout import Cell, Layout
 
-#: Seconds that a cell trains before anyone could want to watch it; MLflow takes about five to start.
+#: Seconds of training before the other process is started. MLflow takes about five seconds to start.
 DELAY = 10.0
-#: Seconds to wait, after training, for the other process to log what is left; an SQLite file takes half a second.
+#: Seconds to wait, after training, for the other process to log the last rows; an SQLite file takes half a second.
 PATIENCE = 10.0
 
 
 @contextmanager
 def followed(params: dict[str, Any], layout: Layout, cell: Cell) -> Iterator[None]:
-    """While the block runs, another process reads the cell's history as it grows and logs it to MLflow.
+    """Log a cell's history to MLflow from another process while the block trains the cell.
 
-    It is told what the cell is made with, and never looks at params.yaml, which may be edited while the block runs.
+    The other process gets the params and the provenance record on its standard input. It does not read params.yaml,
+    which may be edited during training. It knows that training has ended, successfully or not, when its standard input
+    closes.
 
-    MLflow takes seconds to import and a server may be slow or away: neither may hold up training, and nothing that
-    goes wrong there is an error here. A cell that is done within ``DELAY`` seconds is left to the report stage,
-    which brings all results into MLflow at once; so is one that is done before the other process has begun its run,
-    or that a slow server has no time for. The other process learns that training has ended, well or not, when its
-    standard input closes.
+    Importing MLflow takes seconds, and a server may be slow or unreachable. Training does not wait for either, and an
+    error of the other process is only a warning here. The report stage logs all cells that are not in MLflow yet: those
+    that train for less than ``DELAY`` seconds, those that end before the other process has created its run, and those
+    that a slow server did not log in time.
+
+    Args:
+        params: the content of params.yaml.
+        layout: the study's folders, with the record of what the train stage is about to make.
+        cell: the cell that the block trains.
     """
     assert layout.record is not None
     history = layout.aside(layout.train(cell)) / "history.csv"
@@ -70,18 +76,18 @@ class _Follower:
                 text=True,
             )
             assert self._process.stdin is not None
-            with suppress(BrokenPipeError):  # it has ended; why is asked for when training has
+            with suppress(BrokenPipeError):  # the process has ended; ``finish`` returns the reason
                 self._process.stdin.write(f"{self._told}\n")
                 self._process.stdin.flush()
 
     def finish(self) -> str:
-        """Let the process log what is left; returns why it could not, or nothing."""
+        """Let the process log the last rows. Returns the reason if it failed, otherwise an empty string."""
         with self._lock:
             self._over = True
         if self._process is None:
             return ""
         if not self._begun():
-            # Still importing, or waiting for the server's first answer: there is no run to end.
+            # It is still importing MLflow or waiting for the server's first response, so it has no run to finish.
             self._process.kill()
             self._process.communicate()
             return ""
@@ -95,6 +101,6 @@ class _Follower:
         return (lines[-1] if lines else "unknown reason") if self._process.returncode else ""
 
     def _begun(self) -> bool:
-        """Whether the process has said that its run is there, or has ended."""
+        """Whether the process has printed that its run exists, or has ended."""
         assert self._process is not None and self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], 0)[0])

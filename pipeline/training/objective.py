@@ -1,4 +1,4 @@
-"""How a method's and a quantizer's losses compose."""
+"""The total loss: the weighted sum of a method's and a quantizer's terms."""
 
 import torch
 from torch import Tensor
@@ -17,22 +17,24 @@ def losses(
     batch: tuple[Tensor, Tensor, Tensor],
     generator: torch.Generator,
 ) -> Parts:
-    """The total loss of a batch and its parts, each under its own name.
+    """Compute the total loss of a batch and its parts.
 
-    ``total = similarity`` plus ``own_weight`` times the method's own quantization term, where the quantizer keeps it,
-    plus ``weight`` times the quantizer's term, where it has one.
+    The total is the similarity loss, plus ``own_weight`` times the method's own quantization term, plus ``weight``
+    times the quantizer's term. A term with weight 0 is not computed.
 
     Args:
-        name: the quantizer's name; its unweighted term is logged under it.
+        method: the method.
+        quantizer: the quantizer.
+        name: the quantizer's name; its unweighted term is returned under it.
         batch: raw outputs u (b, K), labels (b, C), indices (b,).
-        generator: randomness of the quantizer's targets.
+        generator: source of the quantizer's random targets.
 
     Returns:
-        0-dim tensors ``loss`` (the total, with gradient), ``similarity``, and ``own_quantization`` and the
-        quantizer's part where they count.
+        0-dim tensors: ``loss`` (the total, with gradient), ``similarity``, and the unweighted ``own_quantization``
+        and quantizer term if their weights are not 0.
 
     Raises:
-        UserError: a shape doesn't fit the method's code length and classes, or the other shapes.
+        UserError: a shape doesn't match the method's code length and number of classes, or the other shapes.
     """
     u, labels, indices = batch
     _check_shapes(method, u, labels, indices)
@@ -49,7 +51,7 @@ def losses(
 
 
 def _check_shapes(method: Method, u: Tensor, labels: Tensor, indices: Tensor) -> None:
-    """Shapes alone, for all methods: looking at a value would make every step wait for the GPU."""
+    """Check only shapes: reading a value would make every step wait for the GPU."""
     if u.ndim != 2 or u.shape[1] != method.code_length:
         raise UserError(f"u must be (b, {method.code_length}), found shape {tuple(u.shape)}")
     expected = (len(u), method.num_classes)

@@ -16,7 +16,7 @@ MOMENTUM = 0.9
 def _lean(base: type[Optimizer]) -> type[Optimizer]:
     """The same optimizer without the wrappers that import torch's compiler on their first call.
 
-    That import takes 1.3 to 2 s, a third of a small cell's training, and nothing here is compiled.
+    This import takes 1.3 to 2 s, a third of the training time of a small cell, and the optimizers are not compiled.
     """
     methods = {
         "add_param_group": inspect.unwrap(base.add_param_group),
@@ -34,10 +34,16 @@ OPTIMIZERS: dict[str, Any] = {
 
 
 def make(section: dict[str, Any], network: HashNetwork, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
-    """The optimizer and its schedule over ``steps`` batches, from params.yaml's ``training.optimizer``.
+    """Make the optimizer and its learning-rate schedule.
 
-    The backbone learns at ``backbone_scale`` times the rate of the hash head and of the method's own
-    parameters (0.1 or less is usual for pretrained weights). ``sgd`` has momentum 0.9.
+    The hash head and the method's own parameters use the learning rate. The backbone uses ``backbone_scale`` times the
+    learning rate (0.1 or less is usual for pretrained weights). ``sgd`` has momentum 0.9.
+
+    Args:
+        section: params.yaml's ``training.optimizer`` section.
+        network: the network to train.
+        method: the method, which may have parameters of its own.
+        steps: the number of batches in all epochs together.
     """
     rate = section["learning_rate"]
     groups = [

@@ -1,4 +1,4 @@
-"""Which epoch's weights are kept."""
+"""Selection of the epoch whose weights are kept."""
 
 from functools import cached_property
 
@@ -17,13 +17,16 @@ from pipeline.retrieval import evaluate
 class Selection:
     """Scores an epoch by the mAP of held-out images, with the exact expectation over ties.
 
-    The validation mAP ranks the training images for each validation image: it costs little, and neither the
-    queries nor the rest of the database are looked at.
+    For the validation mAP, the training images are ranked for each validation image. This is cheap and uses neither the
+    query images nor the rest of the database.
 
     Args:
-        rule: ``validation`` keeps the epoch with the best validation mAP; ``last`` keeps the last one;
-            ``test`` keeps the one that does best on the queries against the whole database, as the public
-            implementations do. ``test`` overstates what the method would reach on new images.
+        rule: ``validation`` keeps the epoch with the best validation mAP; ``last`` keeps the last epoch; ``test``
+            keeps the epoch with the best mAP of the query images against the whole database, as the public
+            implementations do. ``test`` overestimates the mAP on new images.
+        data: the prepared dataset.
+        split: the images of each part.
+        device: where the images are encoded.
     """
 
     def __init__(self, rule: str, data: Prepared, split: Split, device: torch.device) -> None:
@@ -35,7 +38,13 @@ class Selection:
         return self._validation.mean_average_precision(network)
 
     def score(self, network: HashNetwork, epoch: int, validation_map: float) -> float:
-        """What the best epoch has most of."""
+        """The score of an epoch; the epoch with the highest score is kept.
+
+        Args:
+            network: the network after the epoch.
+            epoch: the number of the epoch, counted from 0.
+            validation_map: the validation mAP of the epoch.
+        """
         if self.rule == "last":
             return float(epoch)
         if self.rule == "test":
@@ -44,7 +53,7 @@ class Selection:
 
 
 class _Ranking:
-    """Database images ranked for query images, epoch after epoch; they stay on the device after the first time."""
+    """Ranks database images for query images; the images stay on the device after the first call."""
 
     def __init__(self, data: Prepared, query: Indices, database: Indices, device: torch.device) -> None:
         self._data, self._device = data, device

@@ -1,4 +1,4 @@
-"""Settings: a few values that stand in for those of params.yaml in one training run, and what then counts for it."""
+"""Settings: values that replace those of params.yaml in one training run."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -11,11 +11,13 @@ Setting = dict[str, float | int | str]
 
 
 def with_setting(params: dict[str, Any], group: Group, setting: Setting) -> dict[str, Any]:
-    """The params that a run of ``group`` uses under ``setting``.
+    """A copy of ``params`` with the values of ``setting``.
 
     Args:
-        setting: ``learning_rate`` is ``training.optimizer``'s, ``batch_size`` is ``training``'s; any other name is one
-            of the quantizer's own hyperparameters.
+        params: the content of params.yaml.
+        group: method, quantizer and code length of the run.
+        setting: ``learning_rate`` belongs to ``training.optimizer`` and ``batch_size`` to ``training``. Any other name
+            is a hyperparameter of the quantizer.
     """
     changed = deepcopy(params)
     for name, value in setting.items():
@@ -29,11 +31,11 @@ def with_setting(params: dict[str, Any], group: Group, setting: Setting) -> dict
 
 
 def spelled(setting: Setting) -> str:
-    """``learning_rate=0.002, own_weight=0.5``; empty for an empty one."""
+    """A setting as text, such as ``learning_rate=0.002, own_weight=0.5``; empty for an empty setting."""
     return ", ".join(f"{name}={value}" for name, value in setting.items())
 
 
 def chosen(tuned: Path) -> Setting:
-    """The setting that the tune stage left in its folder; empty where it was switched off."""
+    """Read the setting that the tune stage chose from its folder; empty if tuning is switched off."""
     setting: Setting = read_json(tuned / "choice.json")["setting"]
     return setting

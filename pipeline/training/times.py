@@ -1,4 +1,7 @@
-"""When a cell was trained on this machine; no output of a stage, since two trainings of a cell leave the same bytes."""
+"""When a cell was trained on this machine.
+
+The times are not part of a stage's output, because two trainings of the same cell must write identical files.
+"""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from pipeline.runtime.outputs import read_json, write_json
 
 @contextmanager
 def noted(layout: Layout, cell: Cell) -> Iterator[None]:
-    """Note when the block, which trains the cell, began and ended, beside the results; not where it fails."""
+    """Write a file with the times at which the block, which trains the cell, began and ended; none if it fails."""
     begun = _now()
     yield
     file = layout.times(cell)
@@ -20,7 +23,7 @@ def noted(layout: Layout, cell: Cell) -> Iterator[None]:
 
 
 def of(layout: Layout, cell: Cell) -> dict[str, int]:
-    """``begun`` and ``ended`` in milliseconds since 1970; empty where the weights were made elsewhere."""
+    """``begun`` and ``ended`` in milliseconds since 1970; empty if the present weights were made elsewhere."""
     try:
         found = read_json(layout.times(cell))
         same = found["of"] is not None and found["of"] == _trained(layout, cell)

@@ -1,4 +1,4 @@
-"""Seconds an epoch of one method at one batch size, with each of several quantizers (Table 2 of the WR paper)."""
+"""Seconds per epoch of one method at one batch size, with each of several quantizers (Table 2 of the WR paper)."""
 
 import csv
 import time
@@ -17,19 +17,23 @@ from pipeline.training.trial import too_large
 
 
 def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared, target: Path) -> None:
-    """Time ``timing.epochs`` epochs of every quantizer in turn and write ``timing.csv``, a row an epoch.
+    """Time ``timing.epochs`` epochs with every quantizer and write ``timing.csv``, one row per epoch.
 
-    The quantizers take turns epoch by epoch, so that whatever else the machine does meets all of them alike. One epoch
-    of each is run before and not counted (memory, caches and kernels are set up in it). Validation isn't part of it.
-    Where the images don't fill the last batch, which an epoch leaves out, the seconds are scaled to all of them.
+    The quantizers alternate epoch by epoch, so that other load on the machine affects all of them equally. One epoch of
+    each is run first and not counted, because it sets up memory, caches and kernels. Validation is not timed. An epoch
+    leaves out an incomplete last batch; the seconds are scaled to all images.
 
-    Deviation from Table 2: it doesn't say what an epoch there contains, or how many were averaged.
+    Deviation from Table 2: the paper doesn't say what an epoch contains, or how many were averaged.
+
+    Args:
+        params: the content of params.yaml. Tuned settings are not used, since weights don't change the time.
+        method: the name of the method.
+        batch_size: images in a batch.
+        data: the prepared dataset.
+        target: the folder to write into.
 
     Raises:
         UserError: the batch size is larger than an epoch.
-
-    Args:
-        params: as params.yaml has them; no tuned setting is looked at, since weights don't change the time.
     """
     rows = by_turns(trainers(params, method, batch_size, data), params["timing"]["epochs"])
     with (target / "timing.csv").open("w", newline="", encoding="utf-8") as stream:
@@ -39,7 +43,7 @@ def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared
 
 
 def trainers(params: dict[str, Any], method: str, batch_size: int, data: Prepared) -> dict[str, Trainer]:
-    """For each quantizer of the ``timing`` section, what is about to begin its first epoch.
+    """A trainer for each quantizer of the ``timing`` section, ready for its first epoch.
 
     Raises:
         UserError: the batch size is larger than an epoch.
@@ -57,13 +61,21 @@ def trainers(params: dict[str, Any], method: str, batch_size: int, data: Prepare
 
 
 def by_turns(ready: dict[str, Trainer], epochs: int) -> list[tuple[str, int, float]]:
-    """(quantizer, epoch from 1, seconds), each quantizer's turn after the other's; one epoch before isn't counted."""
+    """Time epochs, alternating between the trainers.
+
+    Args:
+        ready: trainers by the name of their quantizer.
+        epochs: epochs to count; one more is run first and not counted.
+
+    Returns:
+        (quantizer, epoch from 1, seconds) of each epoch.
+    """
     rows = [(quantizer, epoch, seconds(one, epoch)) for epoch in range(epochs + 1) for quantizer, one in ready.items()]
     return [row for row in rows if row[1] > 0]
 
 
 def seconds(one: Trainer, epoch: int) -> float:
-    """Seconds of wall time that an epoch takes, scaled to all images of it."""
+    """Wall-clock seconds of one epoch, scaled to all of its images."""
     _finish(one.device)
     start = time.perf_counter()
     one.epoch(epoch)
@@ -73,6 +85,6 @@ def seconds(one: Trainer, epoch: int) -> float:
 
 
 def _finish(device: torch.device) -> None:
-    """A GPU works on after the call that gave it the work."""
+    """Wait until a GPU has finished its work, which it does asynchronously."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

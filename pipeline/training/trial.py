@@ -1,4 +1,4 @@
-"""One training run to learn what a setting is worth: no files, and never a look at a query image of the study."""
+"""One training run to measure the validation mAP of a setting; writes no files and uses no query image of the study."""
 
 from functools import reduce
 from typing import Any
@@ -16,12 +16,18 @@ from pipeline.training.setting import Setting, with_setting
 
 
 def tuning_split(params: dict[str, Any], data: Prepared, seed: int) -> Split:
-    """The split that the protocol draws for a seed, without any image that is a query of one of the grid's seeds.
+    """The split that the protocol draws for a tuning seed, without the query images of all seeds of the grid.
 
-    Every seed of the grid draws its own query images, so a split of another seed would hold many of them.
+    Every seed of the grid draws its own query images, so the split of another seed contains many of them. They are
+    removed from the database, training and validation images.
+
+    Args:
+        params: the content of params.yaml.
+        data: the prepared dataset.
+        seed: the tuning seed.
 
     Raises:
-        UserError: nothing is left of a part.
+        UserError: a part has no images left.
     """
     seeds = params["grid"]["seeds"]
     drawn, *others = (protocols.draw(params["split"], data.labels, one) for one in (seed, *seeds))
@@ -38,18 +44,22 @@ def tuning_split(params: dict[str, Any], data: Prepared, seed: int) -> Split:
 def validation_map(
     params: dict[str, Any], group: Group, setting: Setting, seed: int, data: Prepared, split: Split
 ) -> float:
-    """The validation mAP that a cell of ``group`` reaches under a setting.
+    """The validation mAP of a cell of ``group`` under a setting.
 
-    It is that of the epoch which ``training.selection`` keeps; where that is ``test``, that of the best epoch by
-    validation, so that no choice made here has seen a query image.
+    It is the mAP of the epoch that ``training.selection`` keeps. If the rule is ``test``, the best epoch by validation
+    mAP is used instead, so that tuning never uses a query image.
 
     Args:
-        seed: fixes all that a cell's seed fixes, but the split.
-        split: from ``tuning_split``.
+        params: the content of params.yaml.
+        group: method, quantizer and code length.
+        setting: the values to try.
+        seed: fixes everything that a cell's seed fixes, except the split.
+        data: the prepared dataset.
+        split: the split from ``tuning_split``.
 
     Raises:
-        Diverged: the loss isn't finite.
-        UserError: the batch size is larger than an epoch, or whatever else is wrong with the params.
+        Diverged: the loss is not finite.
+        UserError: the batch size is larger than an epoch, or other params are wrong.
     """
     params = with_setting(params, group, setting)
     if params["training"]["selection"] == "test":
@@ -61,5 +71,5 @@ def validation_map(
 
 
 def too_large(batch_size: int, images: int) -> UserError:
-    """Training takes all images then, so two of such sizes would be the same."""
+    """The error for a batch size above an epoch's images: training would use one batch of all images instead."""
     return UserError(f"batch size {batch_size} is larger than an epoch of {images} images; expected at most that")

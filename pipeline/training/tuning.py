@@ -1,4 +1,4 @@
-"""Which setting a (method, quantizer, bits) uses: chosen on validation images, with equally many tries for all."""
+"""Tuning: choose the setting of a (method, quantizer, bits) on validation images, with as many trials for each."""
 
 import csv
 from collections.abc import Iterator
@@ -19,27 +19,29 @@ def settings(candidates: dict[str, list[Any]]) -> list[Setting]:
 
 
 def leave_as_is(target: Path) -> None:
-    """Write the choice of a study that doesn't tune: params.yaml's values as they stand."""
+    """Write an empty choice, for a study that doesn't tune and uses the values of params.yaml."""
     write_json(target / "choice.json", {"setting": {}})
 
 
 def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None:
     """Train every setting with every tuning seed and choose the one with the best mean validation mAP.
 
-    A tuning seed draws its own initial weights and its own split, as the protocol says; neither its query images nor
-    those of any of the grid's seeds are trained on or looked at. A setting under which the loss isn't finite with
-    some seed counts as tried and can't be chosen. Of equal settings the first listed is taken.
+    Each tuning seed draws its own initial weights and its own split by the protocol. Neither its query images nor those
+    of the grid's seeds are used. A setting whose loss is not finite with some seed counts as a trial but can't be
+    chosen. Of settings with the same mean, the first in the list is chosen.
 
     Source: section 5.1 of the WR paper, which tunes baselines on validation images and the weight of WR over 0.1,
-    0.2, ..., 1.0. Deviation: there the variants' weight is tuned on top of a tuned baseline; here every quantizer has
-    the same number of tries, and none begins where another ended.
+    0.2, ..., 1.0. Deviation: the paper tunes the variants' weight on top of a tuned baseline. Here every quantizer has
+    the same number of trials, and none starts from the tuned values of another.
 
     Args:
+        params: the content of params.yaml.
+        group: method, quantizer and code length.
         data: the folder of the prepared dataset.
-        target: gets ``curve.csv``, a row a (setting, seed), and ``choice.json``.
+        target: the folder for ``curve.csv``, one row per (setting, seed), and ``choice.json``.
 
     Raises:
-        UserError: no setting trains with every seed.
+        UserError: no setting has a finite loss with every seed, or the params are wrong.
     """
     tried = settings(params["candidates"][group.quantizer])
     scores: dict[int, list[float | None]] = {}
@@ -53,15 +55,15 @@ def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None
         raise UserError(f"no candidate of quantizer {group.quantizer!r} trains; the last failed: {rows[-1]['note']}")
     best = max(whole, key=lambda trial: whole[trial])
     _write_curve(rows, target / "curve.csv")
-    # Nothing but the setting, which is all that training depends on: another candidate that loses re-trains no cell.
+    # Only the setting, because training depends on this file: a new candidate that isn't chosen re-trains no cell.
     write_json(target / "choice.json", {"setting": tried[best]})
 
 
 def _trials(
     params: dict[str, Any], group: Group, data: Path, tried: list[Setting]
 ) -> Iterator[tuple[int, int, float | None, str]]:
-    """(place in ``tried``, seed, validation mAP, why there is none) of each run."""
-    # torch takes seconds to import; a study that doesn't tune needs none of it.
+    """Run all trials: (index in ``tried``, seed, validation mAP or None, why it is None) of each."""
+    # torch takes seconds to import, and a study that doesn't tune doesn't need it.
     from pipeline.preparation.arrays import load
     from pipeline.training.trial import tuning_split, validation_map
 
