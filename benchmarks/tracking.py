@@ -129,8 +129,8 @@ def following(cell: Cell, repetitions: int) -> None:
             # A store of its own for every run: with a result that is known already, other things would be done.
             shutil.copy(f"{name}/empty.db", f"{name}/{turn}.db")
             store = {"MLFLOW_TRACKING_URI": f"sqlite:///{name}/{turn}.db"}
-            delay = "" if kind == "with" else "live.DELAY = 1e6; "
-            program = f"import runpy; from pipeline.training import live; {delay}runpy.run_module({STAGE}"
+            delay = "" if kind == "with" else "mlflow_follower.DELAY = 1e6; "
+            program = f"import runpy; from pipeline.training import mlflow_follower; {delay}runpy.run_module({STAGE}"
             begun = time.perf_counter()
             subprocess.run([sys.executable, "-c", program, *options], env={**os.environ, **store}, check=True)
             seconds[kind].append(time.perf_counter() - begun)
