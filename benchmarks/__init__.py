@@ -1,1 +1,1 @@
-"""Measurements with their tables; not part of the library."""
+"""Benchmarks that print tables; not part of the library."""

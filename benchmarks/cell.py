@@ -1,12 +1,12 @@
-"""Where the time of a cell goes: its stages as processes of their own, and as calls in a process that has run a cell.
+"""Time of a cell's stages by part: each stage as a separate process, and as a call in a process that is already warm.
 
     python -m benchmarks.cell [--method dsdh] [--quantizer wr] [--bits 16] [--seed 0]
 
-Run it where the study is: `dvc repro` has to have made its data and splits, of which it takes a copy to a temporary
-folder. A *process* is what `dvc repro` starts for a stage. A *call* is the stage's `main(params, cell)` in a process
-whose imports are done and that has run the stages for another seed. They take turns; of several runs of each the one
-with the median total is shown. Seconds are processor time, which other work on the machine changes least; on an idle
-one as many pass. A part's seconds are its own: those of a part within it are taken off.
+Run it in the study's repository after `dvc repro` has made the data and splits; it copies them to a temporary folder.
+A *process* is what `dvc repro` starts for a stage. A *call* is the stage's `main(params, layout, cell)` in a process
+that has done its imports and has run the stages for another seed. Processes and calls alternate. Of several runs of
+each, the table shows the run with the median total. Seconds are processor time, because other work on the machine
+changes it least; on an idle machine it equals wall time. The seconds of a part exclude those of the parts within it.
 """
 
 import argparse
@@ -32,7 +32,7 @@ STAGES = ("train", "encode", "evaluate")
 RUNS = 5
 ROOT = Path(__file__).parent.parent
 Seconds = dict[str, float]
-#: What is told apart while a stage runs: module, name in it, what the table calls it.
+#: The parts of a stage that are timed: module, name in the module, name in the table.
 PARTS = [
     ("pipeline.training.cell", "trainer", "make network, method, optimizer"),
     ("stages.encode", "load", "make network, read weights"),
@@ -44,21 +44,21 @@ PARTS = [
     ("pipeline.training.loop", "Trainer.prime", "banks from first outputs"),
     ("pipeline.training.loop", "Trainer.epoch", "batches, end of epochs"),
     ("pipeline.training.selection", "evaluate", "validation mAP"),
-    ("pipeline.evaluation", "evaluate", "mAP and curves"),
-    ("pipeline.evaluation", "balance", "balance"),
+    ("pipeline.evaluation.cell", "evaluate", "mAP and curves"),
+    ("pipeline.evaluation.cell", "balance", "balance"),
 ]
 
 
 class Stopwatch:
-    """Seconds by part; while one runs, no other does."""
+    """Seconds by part; only the innermost running part is counted."""
 
     def __init__(self, outermost: str) -> None:
         self.seconds: Seconds = defaultdict(float)
-        # From the start of the process, which is when its processor time begins.
+        # Processor time is 0 at the start of the process.
         self._inside, self._since = [outermost], 0.0
 
     def turn(self) -> None:
-        """Book what has passed on the part that it passed in."""
+        """Add the time since the last call to the part that is running."""
         now = time.process_time()
         self.seconds[self._inside[-1]] += now - self._since
         self._since = now
@@ -77,7 +77,7 @@ class Stopwatch:
         return timed
 
     def watch(self) -> None:
-        """Put itself around all parts that the loaded modules have."""
+        """Wrap all parts in the loaded modules."""
         for module, name, part in PARTS:
             *path, last = name.split(".")
             if module not in sys.modules:
@@ -91,7 +91,7 @@ class Stopwatch:
 
 
 def child(stages: list[str], cells: list[dict[str, Any]]) -> None:
-    """Run the stages for each cell; print the parts of all that was done, and of each stage's last call."""
+    """Run the stages for each cell; print the parts of the whole process and of each stage's last call."""
     watch = Stopwatch("start of Python")
     importing = watch.watched(importlib.import_module, "other imports")
     importing("stages")  # switches the garbage collector off
@@ -104,13 +104,15 @@ def child(stages: list[str], cells: list[dict[str, Any]]) -> None:
     gc.freeze()
     gc.enable()
     params = watch.watched(importing("pipeline.params").read, "params.yaml")()
-    make = importing("pipeline.runtime.layout").Cell
+    made = importing("pipeline.runtime.layout")
+    layout = made.Layout(params["study"])
     watch.watch()
     calls: dict[str, Seconds] = {}
     for cell in cells:
         for stage, module in modules.items():
             before = dict(watch.seconds)
-            watch.watched(module.main, "data, files and the rest")(params, make(**cell))
+            work = watch.watched(module.main, "data, files and the rest")
+            work(params, layout, made.Cell(**cell))
             calls[stage] = {part: taken - before.get(part, 0.0) for part, taken in watch.seconds.items()}
     watch.turn()
     print(json.dumps({"all": watch.seconds, "calls": calls}), flush=True)
@@ -118,7 +120,7 @@ def child(stages: list[str], cells: list[dict[str, Any]]) -> None:
 
 
 def run(folder: Path, stages: list[str], cells: list[dict[str, Any]]) -> dict[str, Seconds]:
-    """A child's seconds by stage: of its whole life where it has one stage for one cell, else of the last calls."""
+    """Seconds by stage: of the whole child process for one stage of one cell, else of the last calls."""
     command = [sys.executable, "-m", "benchmarks.cell", "--child", json.dumps([stages, cells])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     before = os.times()
@@ -134,7 +136,7 @@ def run(folder: Path, stages: list[str], cells: list[dict[str, Any]]) -> dict[st
 
 
 def copy_of_study(target: Path, group: list[str]) -> None:
-    """What the stages of a cell read, but for what they write themselves."""
+    """Copy the inputs of a cell's stages to ``target``, except those that the stages write themselves."""
     study = Path("results") / yaml.safe_load(Path("params.yaml").read_text())["study"]
     shutil.copy("params.yaml", target)
     for name in ("data", "splits"):
@@ -144,7 +146,7 @@ def copy_of_study(target: Path, group: list[str]) -> None:
 
 
 def table(columns: dict[str, Seconds]) -> str:
-    """A row a part, a column a stage and way of running it; what takes less than 5 ms is left empty."""
+    """One row per part, one column per stage and way of running it; times below 5 ms are left empty."""
     parts = list(dict.fromkeys(part for column in columns.values() for part in column))
     rows = {part: [column.get(part, 0.0) for column in columns.values()] for part in parts}
     rows["total"] = [sum(column.values()) for column in columns.values()]

@@ -1,10 +1,10 @@
-"""What DVC and the sweep cost a stage: the project's own graph, with stages that do almost nothing.
+"""Overhead of DVC and of the sweep per stage: the project's own graph, with stages that do almost nothing.
 
     python -m benchmarks.overhead repro 100 250
     python -m benchmarks.overhead sweep 250 1000 2000
 
-Builds a repository in a temporary folder for each number of cells (this one's, but every file in stages/ writes a
-line and ends), runs `dvc repro` or `python -m pipeline sweep`, then the same again with nothing to do.
+For each number of cells, it builds a copy of this repository in a temporary folder, in which every file in stages/ only
+writes one line. It runs `dvc repro` or `python -m pipeline sweep`, then the same again with nothing to do.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 METHODS = ["csq", "dch", "dsdh", "greedyhash", "hashnet"]
 QUANTIZERS = ["original", "wr", "swd", "hswd", "ot"]
 SEEDS = 10
-#: stage -> how it is declared, what it is called with, the folder and file it writes
+#: stage -> its declaration, its further arguments, the folder and the file that it writes
 STAGES = {
     "prepare": ("stage(main)", "", "layout.data", "manifest.json"),
     "split": ("stage(main, seed=int)", ", seed", "layout.split(seed)", "split.json"),
@@ -54,7 +54,7 @@ ENGINES = {
 
 
 def build(folder: Path, cells: int) -> None:
-    """Make the repository with that many cells, a multiple of 25."""
+    """Make the repository with this many cells, a multiple of 25."""
     for part in ("cells", "pipeline", "published", "stages"):
         ignored = shutil.ignore_patterns("__pycache__", "dvc.lock")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
@@ -80,7 +80,7 @@ def build(folder: Path, cells: int) -> None:
 
 
 def stages(folder: Path) -> int:
-    """How many stages the lock files have."""
+    """The number of stages in the lock files."""
     locks = (yaml.load(file.read_text(), Loader=yaml.CSafeLoader) for file in folder.rglob("dvc.lock"))
     return sum(len(lock["stages"]) for lock in locks)
 

@@ -1,10 +1,11 @@
-"""What the exact pairing costs: solvers by batch size, AlexNet's steps by quantizer, several cells on one GPU.
+"""The time of exact pairing: solvers by batch size, AlexNet's steps by quantizer, several cells on one GPU.
 
     python -m benchmarks.pairing [--quick] [--tables solvers steps packed] [--batches 16 256] [--threads 1]
 
-``solvers`` pairs codes of small networks, from their first and from their last steps. ``steps`` is Table 2 of the WR
-paper on this device. ``packed`` lets several cells train at once; it says something on a GPU, which is idle while a
-lone cell's host pairs. Data are the digits, enlarged on the device, with noise, so that no two images are the same.
+``solvers`` pairs the codes of small networks, from their first and from their last steps. ``steps`` is Table 2 of the
+WR paper on this device. ``packed`` trains several cells at once. It is meaningful only on a GPU, which is idle while
+the host of a single cell computes the pairing. The images are digits, enlarged on the device, with noise, so that no
+two images are the same.
 """
 
 import argparse
@@ -42,16 +43,16 @@ Codes = list[tuple[Tensor, Tensor]]
 BATCHES = [16, 32, 64, 128, 256, 512]
 QUANTIZERS = ["original", "wr", "swd", "hswd"]
 REPEATS = 3
-#: Training images of a step's epoch on a GPU, as many as the paper's; on a CPU just enough for a few steps.
+#: Images in an epoch of AlexNet on a GPU, as many as in the paper; on a CPU only enough for a few steps.
 IMAGES = 5000
-#: Steps that a small network is trained for, and how many at either end are looked at.
+#: Training steps of a small network, and how many of the first and of the last steps are used.
 STEPS, KEPT = 120, 5
-#: Seconds after which another process isn't waited for.
+#: Seconds to wait for the other processes.
 PATIENCE = 600
 
 
 class Asked(NamedTuple):
-    """What every table is made for."""
+    """The options of every table."""
 
     device: torch.device
     threads: int
@@ -59,7 +60,7 @@ class Asked(NamedTuple):
 
 
 def data(images: int) -> Prepared:
-    """Digits as RGB, repeated up to this many, each with noise of its own."""
+    """Digits as RGB images, repeated up to this number, each with different noise."""
     digits = load_digits()
     chosen = np.arange(images) % len(digits.target)
     gray = np.round(digits.images[chosen] * 15)[..., None] + np.random.default_rng(0).integers(0, 12, (images, 8, 8, 3))
@@ -67,7 +68,7 @@ def data(images: int) -> Prepared:
 
 
 def params(asked: Asked, train: int, backbone: dict[str, Any], rate: float, quantizers: list[str]) -> dict[str, Any]:
-    """params.yaml with what the tables need; at another learning rate AlexNet's codes would become one."""
+    """params.yaml with the values for the tables; at other learning rates all codes of AlexNet become the same."""
     content: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content["compute"] |= {"device": asked.device.type, "threads": asked.threads}
     content["split"] = {"protocol": "counts", "total": {"query": 10, "validation": 10, "train": train}}
@@ -98,7 +99,7 @@ def table(columns: list[str]) -> None:
 
 
 class Recorder(Quantizer):
-    """Keeps what ``wr`` is given."""
+    """Keeps the inputs of ``wr``."""
 
     def __init__(self, inner: Quantizer) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class Recorder(Quantizer):
 
 
 def recorded(asked: Asked, method: str, batch: int) -> Codes:
-    """Relaxed codes and targets of all steps of a small network."""
+    """The relaxed codes and targets of all training steps of a small network."""
     train = 1600
     section = params(asked, train, {"name": "cnn", "input_size": 8}, 0.002, ["wr"])
     (one,) = timing.trainers(section, method, batch, data(1797)).values()
@@ -124,7 +125,7 @@ def recorded(asked: Asked, method: str, batch: int) -> Codes:
 
 
 def row_by_row(u: Tensor, targets: Tensor) -> Array:
-    """The matrix as the public implementation makes it: a Python loop over the codes."""
+    """The matrix as in the public implementation: a Python loop over the codes."""
     return torch.stack([(targets - code).norm(dim=1) for code in u]).numpy()
 
 
@@ -137,7 +138,7 @@ def scipys(gains: Array) -> Array:
 
 
 def installed() -> dict[str, Solver]:
-    """SciPy's solver on the bare costs, ours, and two of lapx where that is installed."""
+    """SciPy's solver on the unchanged costs, ours, and two solvers of lapx if it is installed."""
     solvers: dict[str, Solver] = {"scipy": scipys, "ours": best_assignment}
     if importlib.util.find_spec("lap"):
         import lap
@@ -148,9 +149,9 @@ def installed() -> dict[str, Solver]:
 
 
 def solved(codes: Codes, solvers: dict[str, Solver]) -> dict[str, float]:
-    """Milliseconds of each way to the matrix and each solver, a mean over batches of the best of a few turns.
+    """Milliseconds of each way to compute the matrix and of each solver: means over batches of the best of a few runs.
 
-    The solvers must agree on the total.
+    The totals of all solvers must be equal.
     """
     cpu, rows = torch.device("cpu"), []
     for u, targets in codes:
@@ -184,14 +185,14 @@ def solver_table(asked: Asked, batches: list[int]) -> None:
 
 
 def alexnets(asked: Asked, batch: int, quantizers: list[str]) -> dict[str, Trainer]:
-    """AlexNet at 224 pixels with each quantizer, about to begin its first epoch."""
+    """Trainers of AlexNet at 224 pixels with each quantizer, ready for the first epoch."""
     train = IMAGES if asked.device.type == "cuda" and not asked.quick else batch * max(1, 64 // batch)
     section = params(asked, train, {"name": "alexnet", "input_size": 224}, 0.0001, quantizers)
     return timing.trainers(section, "dsdh", batch, data(train + 20))
 
 
 def step_table(asked: Asked, batches: list[int]) -> None:
-    """Beside the differences of whole steps, which drown in noise on a CPU, the pairing alone."""
+    """Print times of whole steps, whose differences are lost in noise on a CPU, and of the pairing alone."""
     steps, over = [f"{name} (ms)" for name in QUANTIZERS], [f"{name} (%)" for name in QUANTIZERS[1:]]
     beside = ["paper's wr (%)", "pairing alone (ms)", "of a step (%)", "similarity and own terms alone (ms)"]
     table(["batch", *steps, *over, *beside])
@@ -211,7 +212,7 @@ def step_table(asked: Asked, batches: list[int]) -> None:
 
 
 def alone(one: Trainer) -> tuple[float, float]:
-    """Milliseconds of a batch's pairing, copies included, and of what a GPU could do while the host pairs."""
+    """Milliseconds of a batch's pairing, copies included, and of the losses that a GPU could compute meanwhile."""
     indices = torch.arange(one.batch_size, device=one.device)
     (images,) = one.images.batches([indices])
     with torch.no_grad():
@@ -228,7 +229,7 @@ def alone(one: Trainer) -> tuple[float, float]:
 
 
 def published(batch: int) -> float:
-    """The overhead that Table 2 of the WR paper gives, in percent."""
+    """The overhead in Table 2 of the WR paper, in percent."""
     with Path("published/wr-table2-epoch-seconds.csv").open(newline="", encoding="utf-8") as file:
         found = {int(row["batch_size"]): float(row["overhead_percent"]) for row in csv.DictReader(file)}
     return found.get(batch, float("nan"))
@@ -238,7 +239,7 @@ def published(batch: int) -> float:
 
 
 def cell(asked: Asked, batch: int, rounds: int, epochs: int, barrier: Any) -> None:
-    """One of the processes: trains without and with the pairing by turns, beginning and ending with the others."""
+    """One of the processes: trains alternately without and with the pairing, in step with the other processes."""
     try:
         ready = alexnets(asked, batch, QUANTIZERS[:2])
         timing.by_turns(ready, 0)
@@ -251,12 +252,12 @@ def cell(asked: Asked, batch: int, rounds: int, epochs: int, barrier: Any) -> No
                 finish(one.device)
                 barrier.wait(PATIENCE)
     except BaseException:
-        barrier.abort()  # the others, who would wait, end too
+        barrier.abort()  # also ends the other processes, which would wait otherwise
         raise
 
 
 def together(asked: Asked, cells: int, batch: int) -> tuple[float, float]:
-    """Seconds until all of these cells have done their epochs, without and with the pairing; medians of the rounds."""
+    """Seconds until all cells have trained their epochs, without and with the pairing; medians over the rounds."""
     rounds, epochs = (2, 1) if asked.quick else (5, 4)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(cells + 1)

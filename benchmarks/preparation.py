@@ -1,10 +1,10 @@
-"""Images a second and peak memory of ``prepare``, beside a plain loop over the same pictures.
+"""Images per second and peak memory of ``prepare``, compared with a plain loop over the same images.
 
     python -m benchmarks.preparation [--shapes 200000] [PATH ...]
 
-Each PATH holds CIFAR-10 as picture files: a folder or a zip archive with train/<class>/ and test/<class>/. Shapes are
-drawn. Every measurement is a process of its own. The loop (open, convert, resize, crop, append, np.save) is run on a
-part and scaled; so is its memory, which grows with the number of images.
+Each PATH contains CIFAR-10 as image files: a folder or a zip archive with train/<class>/ and test/<class>/. The shapes
+are generated. Every measurement runs in a separate process. The loop (open, convert, resize, crop, append, np.save)
+runs on a part of the images, and its time and memory, which grow with the number of images, are scaled.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PART = 10_000
 
 
 def plain(dataset: Dataset, size: int, target: Path) -> None:
-    """What one writes first."""
+    """A straightforward loop without ``prepare``."""
     images = []
     for row in range(min(PART, len(dataset.ids))):
         with dataset.picture(row) as picture:
@@ -42,7 +42,7 @@ def plain(dataset: Dataset, size: int, target: Path) -> None:
 
 
 def opened(dataset: Dataset, size: int, target: Path) -> None:
-    """No more than what a picture costs before anything is done to it."""
+    """Only open and decode the images."""
     for row in range(min(PART, len(dataset.ids))):
         dataset.picture(row).load()
 
@@ -54,7 +54,7 @@ def prepare(dataset: Dataset, size: int, target: Path, processes: int) -> None:
 def measured(
     work: Callable[..., None], name: str, arguments: dict[str, Any], size: int, *further: Any
 ) -> tuple[float, float, float]:
-    """Seconds, megabytes that the work needed beyond what opening the dataset did, and megabytes in all."""
+    """Seconds, megabytes needed in addition to those for opening the dataset, and megabytes in total."""
     dataset = datasets.create(name, **arguments)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def measured(
         work(dataset, size, Path(folder), *further)
         seconds = time.perf_counter() - start
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # The children's is that of the largest one. Memory that they share counts for each.
+    # This is the peak of the largest child, times the number of children. Shared memory is counted for each child.
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (further[0] if further else 0)
     return seconds, (own - before) / 1e3, (own + children) / 1e3
 

@@ -1,9 +1,10 @@
-"""Seconds to evaluate codes: ours, the field's per-query loop, and faiss's binary index doing the ranking.
+"""Seconds to evaluate codes: ours, the usual loop over queries, and ranking with faiss's binary index.
 
     python -m benchmarks.retrieval [--quick]
 
-All three see the same codes in the same run; the loop's mAP must equal ours under ``ties="stable"``. Loop and faiss are
-timed on a part of the queries where all of them would take minutes, and scaled: both treat query after query alike.
+All three evaluate the same codes in the same run. The loop's mAP must equal ours under ``ties="stable"``. The loop and
+faiss are timed on a part of the queries, because all queries would take minutes. The times are scaled, since both
+process every query in the same way.
 """
 
 import argparse
@@ -29,8 +30,8 @@ class Size:
     items: int
     bits: int
     classes: int
-    labels: float  # of an image, on average; 1 is exactly one
-    timed: int  # queries that loop and faiss are timed on
+    labels: float  # mean number of labels of an image; 1 is exactly one label
+    timed: int  # number of queries that the loop and faiss are timed on
 
 
 SIZES = [
@@ -42,7 +43,7 @@ SIZES = [
 
 
 def problem(size: Size) -> tuple[Array, Array, Array, Array]:
-    """Codes that have learned something: a center a class, a fifth of the bits flipped."""
+    """Codes as after some training: one center per class, with a fifth of the bits flipped."""
     random = np.random.default_rng(0)
     centers = random.integers(0, 2, (size.classes, size.bits), np.int8) * 2 - 1
     n = size.queries + size.items
@@ -57,7 +58,7 @@ def problem(size: Size) -> tuple[Array, Array, Array, Array]:
 
 
 def loop(query: Array, query_labels: Array, database: Array, labels: Array) -> float:
-    """What public repositories do, query by query: a product, an argsort, a mean over the hits."""
+    """The evaluation in public repositories: for each query a product, an argsort, and a mean over the hits."""
     query, database = query.astype(np.float32), database.astype(np.float32)
     query_labels, labels = query_labels.astype(np.float32), labels.astype(np.float32)
     total = 0.0
@@ -73,7 +74,7 @@ def loop(query: Array, query_labels: Array, database: Array, labels: Array) -> f
 
 
 def with_faiss(query: Array, query_labels: Array, database: Array, labels: Array) -> float:
-    """The whole ranking by faiss's exact binary index, scored as in ``loop``."""
+    """Rank with faiss's exact binary index and score as in ``loop``."""
     index = faiss.IndexBinaryFlat(database.shape[1])
     index.add(pack(database))
     _, order = index.search(pack(query), len(database))
@@ -87,7 +88,7 @@ def with_faiss(query: Array, query_labels: Array, database: Array, labels: Array
 
 
 def seconds(call: Callable[[], float], repeats: int = REPEATS) -> tuple[float, float]:
-    """The best time of a few, and what the call returned."""
+    """The shortest of several times, and the result of the call."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -120,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest size only")
     sizes = SIZES[:1] if parser.parse_args().quick else SIZES
-    # Compiled before anything is timed; NumPy's counting would take a problem as small as a test's.
+    # Compile before timing. The problem must be large enough that NumPy doesn't count it.
     warm = Size(100, 200_000, 64, 10, 1, 1)
     for ties in ("expected", "stable"):
         evaluate(*problem(warm), ties=ties)

@@ -1,11 +1,12 @@
-"""Seconds to bring a study into MLflow, and what following costs a cell's training.
+"""Seconds to log a study to MLflow, and by how much logging during training slows down a cell.
 
     python -m benchmarks.tracking
     python -m benchmarks.tracking --live METHOD QUANTIZER BITS SEED
 
-The first writes the result files of 500 pretend cells with 100 epochs each and runs ``python -m pipeline track`` on
-them, twice, for the store that MLFLOW_TRACKING_URI names (an SQLite file unless it is set). The second trains one
-cell of params.yaml in turn with and without MLflow following; it needs the cell's data and split.
+The first command writes the result files of 500 synthetic cells with 100 epochs each. It runs
+``python -m pipeline track`` on them twice, with the store in MLFLOW_TRACKING_URI (by default an SQLite file). The
+second command trains one cell of params.yaml alternately with and without logging to MLflow during training. It needs
+the cell's data and split.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def tracking(cells: int, epochs: int) -> None:
-    """Track pretend results, then once more with nothing to do."""
+    """Track synthetic results, then run again with nothing to do."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_results(folder, cells, epochs)
@@ -61,13 +62,13 @@ def tracking(cells: int, epochs: int) -> None:
 
 
 def _processor() -> float:
-    """Seconds that processes started here have computed; what others on the machine do counts little."""
+    """Processor seconds of the child processes; other work on the machine affects them little."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
 
 
 def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark") -> None:
-    """Result files of a study of so many cells, as the stages write them."""
+    """Write the result files of a study with ``count`` cells, as the stages write them."""
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
     grid = params["grid"]
     groups = len(grid["methods"]) * len(grid["quantizers"])
@@ -85,7 +86,7 @@ def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark
 
 
 def record_results(folder: Path) -> None:
-    """Say of such results that they were made of the params in the folder and the present code."""
+    """Write provenance records that say the results were made with the folder's params and the present code."""
     params: dict[str, Any] = yaml.safe_load((folder / "params.yaml").read_text())
     layout = Layout(params["study"], folder)
     made: list[tuple[str, dict[str, Any], Path]] = [
@@ -117,16 +118,16 @@ def _write_cell(target: Path, number: int, epochs: int) -> None:
 
 
 def following(cell: Cell, repetitions: int) -> None:
-    """Train a cell with and without MLflow following it, in turn; the difference of medians in percent."""
+    """Train a cell alternately with and without logging during training; print the difference of medians in percent."""
     options = [f"--{name}={getattr(cell, name)}" for name in ("method", "quantizer", "bits", "seed")]
     layout = Layout(yaml.safe_load(Path("params.yaml").read_text())["study"])
     with tempfile.TemporaryDirectory() as name:
         seconds: dict[str, list[float]] = {"without": [], "with": []}
-        # MLflow makes an SQLite file's tables once; that is no part of following.
+        # MLflow creates the tables of an SQLite file once; exclude this from the times.
         MlflowClient(tracking_uri=f"sqlite:///{name}/empty.db").search_experiments()
         for turn in range(2 * repetitions):
             kind = ("without", "with")[(turn + turn // 2) % 2]
-            # A store of its own for every run: with a result that is known already, other things would be done.
+            # Every run has its own store, because MLflow logging differs for a result that is already in the store.
             shutil.copy(f"{name}/empty.db", f"{name}/{turn}.db")
             store = {"MLFLOW_TRACKING_URI": f"sqlite:///{name}/{turn}.db"}
             delay = "" if kind == "with" else "mlflow_follower.DELAY = 1e6; "

@@ -1,16 +1,17 @@
-"""Images a second for training and for encoding: ours, and a plain loop in the style of public repositories.
+"""Images per second for training and for encoding: ours, and a plain loop in the style of public repositories.
 
     python -m benchmarks.training [--quick] [--backbone NAME] [--workers N]
 
-The plain loop opens, decodes and resizes every picture with Pillow each time it is asked for, in a DataLoader's
-workers, computes in float32 and reads the loss of every step. Ours begins with what `prepare` wrote, and computes in
-bfloat16 on a GPU; on a CPU in float32, and once more in bfloat16 where the CPU has instructions for it. All train the
-same network (random weights) by dsdh's own losses with Adam, on pictures that are mirrored at random, and take turns
-epoch by epoch, in one process on one device. `prepare` isn't timed: it happens once for all cells
-(benchmarks/preparation.py has its time). Where other work runs beside it, compare processor time, workers' included.
+The plain loop opens, decodes and resizes every image with Pillow in each epoch, in the workers of a DataLoader. It
+computes in float32 and reads the loss of every step. Ours starts from the arrays that `prepare` wrote. It computes in
+bfloat16 on a GPU, and on a CPU in float32 and, if the CPU has instructions for it, again in bfloat16. All train the
+same network (random weights) with dsdh's own losses and Adam, on randomly mirrored images. They alternate epoch by
+epoch, in one process on one device. `prepare` isn't timed, because it runs once for all cells
+(benchmarks/preparation.py measures it). If other work runs on the machine, compare processor time, which includes the
+workers.
 
-On a GPU a second table has ours with a compiled backbone, and with the backbone's passes as CUDA graphs: what would
-have to pay before the training loop does either.
+On a GPU, a second table shows ours with a compiled backbone, and with the backbone's passes as CUDA graphs. The
+training loop does neither; the table shows whether they would be faster.
 """
 
 import argparse
@@ -48,22 +49,22 @@ from pipeline.training.loop import Trainer
 Labels = npt.NDArray[np.uint8]
 BITS = 48
 ROUNDS = 3
-#: Width and height of the pictures that 224 pixels are made from: about those of NUS-WIDE and COCO.
+#: Width and height of the images that are resized to 224 pixels, about as in NUS-WIDE and COCO.
 PHOTOGRAPH = (500, 375)
-#: Pictures that are drawn; longer epochs see each several times.
+#: Number of different images; longer epochs use each several times.
 DRAWN = 512
 
 
 @dataclass(frozen=True)
 class Case:
     backbone: str
-    size: int  # pixels of the network's input
+    size: int  # width and height of the network's input in pixels
     batch: int
-    images: int  # of an epoch, and of a pass of encoding
+    images: int  # in an epoch, and in a pass of encoding
     rounds: int = ROUNDS
 
 
-#: On a GPU an epoch is long enough for the plain loop's workers to reach their pace.
+#: On a GPU, an epoch is long enough for the plain loop's workers to reach their full speed.
 CASES = {
     "cpu": [
         Case("cnn", 32, 64, 1024),
@@ -85,7 +86,7 @@ CASES = {
 
 
 class Pictures(Dataset[tuple[Tensor, Tensor, int]]):
-    """JPEG files, opened and transformed each time one is asked for."""
+    """JPEG files, opened and transformed at each access."""
 
     def __init__(self, files: list[Path], labels: Labels, transform: Callable[..., Tensor]) -> None:
         self.files, self.labels, self.transform = files, labels, transform
@@ -99,7 +100,7 @@ class Pictures(Dataset[tuple[Tensor, Tensor, int]]):
 
 
 class Plain:
-    """The loop of public repositories."""
+    """The training loop and encoding of public repositories."""
 
     def __init__(self, case: Case, files: list[Path], labels: Labels, device: torch.device, workers: int):
         torch.manual_seed(0)
@@ -116,7 +117,7 @@ class Plain:
         self.all = DataLoader(Pictures(files, labels, transforms.Compose([resize, *tensor])), **options)
 
     def epoch(self) -> float:
-        torch.use_deterministic_algorithms(False)  # as public repositories leave it; ours sets it
+        torch.use_deterministic_algorithms(False)  # the default, as in public repositories; ours sets it to True
         self.network.train()
         total = 0.0
         for images, labels, indices in self.batches:
@@ -189,7 +190,7 @@ def _settings(batch: int) -> dict[str, Any]:
 
 @contextmanager
 def made(size: int, count: int) -> Iterator[tuple[list[Path], Prepared]]:
-    """JPEG files for the one and prepared arrays for the other, of the same pictures."""
+    """The same images as JPEG files for the plain loop and as prepared arrays for ours."""
     width, height = PHOTOGRAPH if size > 100 else (size, size)
     drawn = min(count, DRAWN)
     shapes, rows = Shapes(path=None, images=drawn, side=max(width, height)), np.arange(count) % drawn
@@ -197,7 +198,7 @@ def made(size: int, count: int) -> Iterator[tuple[list[Path], Prepared]]:
         files = [Path(folder) / f"{row}.jpg" for row in range(drawn)]
         images = np.empty((drawn, size, size, 3), np.uint8)
         for row, file in enumerate(files):
-            # Softened, since noise makes larger files than photographs.
+            # Blurred, because images with noise have larger files than photographs.
             picture = shapes.picture(row).crop((0, 0, width, height)).filter(ImageFilter.GaussianBlur(0.7))
             picture.save(file, quality=90)
             images[row] = square(picture, size)
@@ -208,14 +209,14 @@ def made(size: int, count: int) -> Iterator[tuple[list[Path], Prepared]]:
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds: those that passed, and those that processors worked, workers' included."""
+    """Seconds of wall time and of processor time, which includes the workers."""
 
     wall: float
     processor: float
 
 
 def by_turns(calls: Sequence[Callable[[], object]], device: torch.device, count: int) -> list[Taken]:
-    """The medians of each; one round before isn't counted."""
+    """The median times of each call over ``count`` rounds; a first round isn't counted."""
     rounds = [[seconds(call, device) for call in calls] for _ in range(count + 1)][1:]
     return [
         Taken(median(one.wall for one in column), median(one.processor for one in column))
@@ -237,14 +238,14 @@ def _finish(device: torch.device) -> None:
 
 
 def computed(device: torch.device) -> list[Compute]:
-    """Ours, in each precision that is worth measuring here."""
+    """The device with each precision that ours is measured in."""
     if device.type == "cuda":
         return [Compute(device, "bfloat16")]
     return [Compute(device, name) for name in ("float32", *(["bfloat16"] if devices.computes_bfloat16() else []))]
 
 
 def against_plain(case: Case, files: list[Path], data: Prepared, device: torch.device, workers: int) -> Iterator[str]:
-    """Rows of the first table, one a precision of ours."""
+    """Rows of the first table, one for each precision of ours."""
     plain = Plain(case, files, data.labels, device, workers)
     ours = {compute.precision: Ours(case, data, compute) for compute in computed(device)}
     trained = case.images // case.batch * case.batch
@@ -268,13 +269,13 @@ def compiled(network: HashNetwork, sample: Tensor) -> None:
 
 
 def graphed(network: HashNetwork, sample: Tensor) -> None:
-    # Casts of weights are part of the graph, so none may come out of autocast's cache.
+    # The casts of weights must be part of the graph, so autocast may not cache them.
     with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
         network.backbone = torch.cuda.make_graphed_callables(network.backbone, (sample,))  # type: ignore[assignment]
 
 
 def with_variants(case: Case, data: Prepared, device: torch.device) -> str:
-    """A row of the second table: all by turns; a variant that fails says why and is left out."""
+    """A row of the second table; a variant that fails is reported and not timed."""
     compute = Compute(device, "bfloat16")
     calls: list[Callable[[], object]] = [Ours(case, data, compute).epoch]
     rates: dict[str, str] = {}
@@ -285,7 +286,7 @@ def with_variants(case: Case, data: Prepared, device: torch.device) -> str:
         try:
             variant(ours.network, sample.contiguous(memory_format=compute.memory_format))
             ours.epoch()
-        except Exception as error:  # whatever the compiler or CUDA has to say
+        except Exception as error:  # any error of the compiler or CUDA
             rates[variant.__name__] = f"failed: {type(error).__name__}"
             print(f"{variant.__name__}, {case}: {error}", file=sys.stderr)
             continue

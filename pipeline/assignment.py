@@ -11,9 +11,9 @@ from pipeline.runtime.errors import Diverged, UserError
 
 Array = npt.NDArray[Any]
 
-#: Codes from which on finding prices takes less time than it saves.
+#: Number of codes from which computing prices saves more time than it takes.
 _PRICED = 128
-#: Temperatures that prices are found at, in standard deviations of what one code gains by the targets.
+#: Temperatures at which prices are computed, in standard deviations of a code's gains.
 _TEMPERATURES = (0.2, 0.05, 0.0125)
 _ROUNDS = 4
 
@@ -22,12 +22,12 @@ _ROUNDS = 4
 def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
     """Pair every code with one target so that the sum of squared distances is smallest.
 
-    A pairing doesn't change the sum of squared norms, so the sum over pairs of u_i . a_j is what is left to
-    maximise: min_P 1/2 |U - P A|^2 = min_P -tr(P A U^T) + const, equation 4 of the WR paper, solved exactly
-    (``scipy.optimize.linear_sum_assignment``, shortest augmenting paths). Of several equally good pairings, the same
-    input gives the same one.
+    The sum of squared norms is the same for all pairings, so the best pairing maximises the sum over pairs of
+    u_i . a_j: min_P 1/2 |U - P A|^2 = min_P -tr(P A U^T) + const. This is equation 4 of the WR paper, solved exactly
+    (``scipy.optimize.linear_sum_assignment``, shortest augmenting paths). If several pairings are equally good, the
+    same input always gives the same one.
 
-    On CUDA the host waits for the device once, for a copy of u_i . a_j.
+    On CUDA, the host waits for the device once, to copy the matrix of u_i . a_j.
 
     Args:
         u: (b, K) codes or outputs.
@@ -48,7 +48,8 @@ def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
     """
     if u.shape != targets.shape or u.ndim != 2:
         raise UserError(f"u and targets must both be (b, K); found {tuple(u.shape)} and {tuple(targets.shape)}")
-    # The matrix is made where u lives, and only it crosses to the host, where looking at it costs no second wait.
+    # The matrix is computed on the device of u. Only the matrix is copied to the host; checking it there needs no
+    # second wait for the device.
     gains = _to_host(u.float() @ targets.float().T)
     if not np.isfinite(gains).all():
         raise Diverged(
@@ -59,20 +60,23 @@ def optimal_pairing(u: Tensor, targets: Tensor) -> Tensor:
 
 
 def best_assignment(gains: Array) -> npt.NDArray[np.int64]:
-    """(b,) column of each row of a square matrix, no column twice, with the largest sum; exact.
+    """Solve an assignment problem exactly: choose one column for each row so that the sum of gains is largest.
 
-    A price on a column is paid once in every assignment, so prices don't change which one is best. With good prices few
-    rows want the same column, and the solver's paths get short.
+    A price is subtracted from the gains of each column. Every assignment uses each column once, so prices don't change
+    which assignment is best. With good prices, few rows prefer the same column, and the solver's paths are short.
 
     Args:
         gains: (b, b) float32, finite.
+
+    Returns:
+        (b,) the column of each row, each column once.
     """
     from scipy.optimize import linear_sum_assignment
 
     if len(gains) < _PRICED:
         costs = -gains
     else:
-        # In double precision, which the solver computes in: single would round differences away.
+        # In double precision, as in the solver: single precision would round differences away.
         costs = _prices(gains) - gains.astype(np.float64)
         costs -= costs.min(axis=1, keepdims=True)
         costs -= costs.min(axis=0)
@@ -80,17 +84,19 @@ def best_assignment(gains: Array) -> npt.NDArray[np.int64]:
 
 
 def _prices(gains: Array) -> npt.NDArray[np.float64]:
-    """(b,) prices at which each column is wanted by about one row.
+    """(b,) prices at which about one row prefers each column.
 
-    Rows spread their wish over columns by a softmax at some temperature, and prices rise where wishes add up to
-    more than one: Sinkhorn's iterations (Cuturi, NIPS 2013), a few at each of a few falling temperatures.
+    Each row distributes a weight of 1 over the columns by a softmax at some temperature. The price of a column rises if
+    its weights add up to more than 1. These are Sinkhorn's iterations (Cuturi, NIPS 2013), a few at each of a few
+    falling temperatures.
 
-    NumPy without BLAS: at these sizes its threads, and torch's, wait for each other longer than they compute, most
-    of all where several cells train at once.
+    Uses NumPy without BLAS: at these sizes, the threads of BLAS and torch wait for each other longer than they compute,
+    especially if several cells train at once.
     """
     b = len(gains)
     spread = max(float(np.sqrt(gains.var(axis=1, dtype=np.float64).mean())), 1e-30)
-    # In units of the spread, whatever the scale of u. What overflows here is wished by nobody, and is cut off below.
+    # In units of the spread, so that the scale of u doesn't matter. Values that overflow to -inf get almost no weight;
+    # they are clipped below.
     with np.errstate(over="ignore"):
         relative = (gains - gains.max(axis=1, keepdims=True)) / spread
     prices = np.zeros(b)
@@ -98,7 +104,7 @@ def _prices(gains: Array) -> npt.NDArray[np.float64]:
         wishes = relative - prices.astype(gains.dtype)
         wishes -= wishes.max(axis=1, keepdims=True)
         wishes /= temperature
-        # No smaller than e^-40, so that no sum underflows.
+        # At least e^-40, so that no sum underflows.
         np.exp(np.maximum(wishes, -40, out=wishes), out=wishes)
         columns = np.ones(b, gains.dtype)
         for _ in range(_ROUNDS):
@@ -109,7 +115,7 @@ def _prices(gains: Array) -> npt.NDArray[np.float64]:
 
 
 def _to_host(matrix: Tensor) -> Array:
-    """A copy for NumPy; from CUDA through pinned memory, waiting for this copy and not for all that the device does."""
+    """Copy to NumPy. From CUDA, copy through pinned memory and wait only for this copy, not for the whole device."""
     if matrix.device.type != "cuda":
         return np.asarray(matrix.cpu().numpy())
     pinned = torch.empty(matrix.shape, dtype=matrix.dtype, pin_memory=True)
@@ -119,6 +125,6 @@ def _to_host(matrix: Tensor) -> Array:
 
 
 def _to_device(columns: npt.NDArray[np.int64], device: torch.device) -> Tensor:
-    """From pinned memory to CUDA, so that the host goes on."""
+    """Copy to the device; to CUDA from pinned memory, so that the host doesn't wait."""
     tensor = torch.from_numpy(columns)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

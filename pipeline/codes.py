@@ -1,4 +1,4 @@
-"""Binary codes and multi-hot labels: from real numbers to -1/+1, to packed bits, and back."""
+"""Binary codes and multi-hot labels: signs of real numbers, and packing into bits and unpacking."""
 
 import operator
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from pipeline.runtime.errors import UserError
 
-# Values checked and packed at a time, so that the temporary arrays stay at a few megabytes.
+# Values checked and packed at a time, so that temporary arrays take only a few megabytes.
 _VALUES_AT_ONCE = 1 << 22
 
 
 def sign(u: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
-    """The sign of each value, with sign(0) = +1, so that every value has a bit.
+    """The sign of each value, with sign(0) = +1, so that every value gives a bit.
 
     Args:
         u: Real numbers, any shape; an empty array gives an empty array.
@@ -39,11 +39,11 @@ def sign(u: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
 
 
 def pack(codes: npt.NDArray[Any], *, argument: str = "codes") -> npt.NDArray[np.uint8]:
-    """Codes as bits, eight to a byte.
+    """Pack codes into bits, eight per byte.
 
     Args:
         codes: (n, K) of -1/+1, or of bool (True is +1), K at least 1. n may be 0.
-        argument: What error messages call ``codes``.
+        argument: The name of ``codes`` in error messages.
 
     Returns:
         (n, ceil(K / 8)) uint8. The first bit of a code is the highest bit of its first byte (numpy's
@@ -61,7 +61,7 @@ def pack(codes: npt.NDArray[Any], *, argument: str = "codes") -> npt.NDArray[np.
 
 
 def unpack(packed: npt.NDArray[np.uint8], code_length: int) -> npt.NDArray[np.int8]:
-    """The codes that ``pack`` packed.
+    """Unpack codes that ``pack`` packed.
 
     Args:
         packed: (n, ceil(code_length / 8)) uint8. n may be 0.
@@ -85,11 +85,11 @@ def unpack(packed: npt.NDArray[np.uint8], code_length: int) -> npt.NDArray[np.in
 
 
 def pack_labels(labels: npt.NDArray[Any], *, argument: str = "labels") -> npt.NDArray[np.uint8]:
-    """Multi-hot labels as bits, eight to a byte, in the order of ``pack``.
+    """Pack multi-hot labels into bits, eight per byte, in the order of ``pack``.
 
     Args:
         labels: (n, C) of 0/1 (integers or floats) or bool, C at least 1. n may be 0; a row may be all 0.
-        argument: What error messages call ``labels``.
+        argument: The name of ``labels`` in error messages.
 
     Returns:
         (n, ceil(C / 8)) uint8.
@@ -107,7 +107,7 @@ def pack_labels(labels: npt.NDArray[Any], *, argument: str = "labels") -> npt.ND
 
 
 def unpack_labels(packed: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArray[np.uint8]:
-    """The labels that ``pack_labels`` packed.
+    """Unpack labels that ``pack_labels`` packed.
 
     Args:
         packed: (n, ceil(num_classes / 8)) uint8. n may be 0.
@@ -128,17 +128,17 @@ def unpack_labels(packed: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArra
 
 
 def positive_integer(value: object, argument: str) -> int:
-    """``value`` as an int.
+    """Check that ``value`` is a positive integer.
 
     Args:
-        value: What the caller gave.
-        argument: What the error message calls it.
+        value: The value to check.
+        argument: The name of the value in the error message.
 
     Returns:
-        The value.
+        The value as an int.
 
     Raises:
-        UserError: It is not an integer (a bool is not one), or it is below 1.
+        UserError: The value is not an integer (a bool is not one), or it is below 1.
     """
     try:
         number = operator.index(cast(SupportsIndex, value))
@@ -150,7 +150,7 @@ def positive_integer(value: object, argument: str) -> int:
 
 
 def _table(values: npt.NDArray[Any], argument: str, columns: str) -> npt.NDArray[Any]:
-    """``values`` as an array that has rows and at least one column."""
+    """``values`` as an array with two dimensions and at least one column."""
     values = np.asarray(values)
     if values.ndim != 2:
         raise UserError(f"{argument}: expected two dimensions (items, {columns}), found shape {values.shape}")
@@ -196,7 +196,7 @@ def _unpack(packed: npt.NDArray[np.uint8], columns: int, argument: str) -> npt.N
             f"packed: expected uint8 of shape (items, {width}) for {argument} {columns}, "
             f"found {packed.dtype} of shape {packed.shape}"
         )
-    # Set bits past the end mean that the bits were packed for another length.
+    # Ones past the end mean that the bits were packed for another length.
     if columns % 8 and (packed[:, -1] & (0xFF >> columns % 8)).any():
         raise UserError(f"packed: expected zeros past bit {columns} ({argument}), found ones")
     return np.unpackbits(packed, axis=1, count=columns)

@@ -1,4 +1,4 @@
-"""Is a difference between two methods real? Tests over seeds."""
+"""Statistical tests of the difference between two sets of results over seeds."""
 
 import math
 import warnings
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Seeds from which on a deviation is worth a number, and a p-value a star.
+#: Smallest number of seeds for which an effect size is computed and a p-value gets a star.
 FEWEST = 3
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A variant against its baseline.
+    """The comparison of a variant with its baseline.
 
     Attributes:
-        p_value: of the two-sided t-test; None where no test is possible, for the reason in ``note``.
+        p_value: p-value of the two-sided t-test; None if no test is possible, for the reason in ``note``.
         mean_difference: mean of the variant minus mean of the baseline, in the metric's units.
-        relative_improvement: that difference in percent of the baseline's mean; None where that mean isn't
-            above zero, since a percentage of it would say nothing.
-        interval: 95% confidence interval of the mean difference, from the test's t distribution; None where no
-            test is possible.
-        effect_size: the mean difference in standard deviations: of the differences where paired (Cohen's d_z),
-            of both sides pooled otherwise (Cohen's d); None where no test is possible, and below three seeds,
-            whose deviation says next to nothing. Seeds vary little on one data set, so values well above the 0.8
-            that is called large elsewhere are common.
-        note: why there is no p-value; empty where there is one.
+        relative_improvement: the mean difference in percent of the baseline's mean; None if the baseline's mean
+            isn't above zero, because the percentage would be meaningless.
+        interval: 95% confidence interval of the mean difference, from the test's t distribution; None if no test
+            is possible.
+        effect_size: the mean difference in standard deviations: of the differences if paired (Cohen's d_z), of
+            both sides pooled otherwise (Cohen's d). None if no test is possible, or for fewer than three seeds,
+            whose standard deviation is unreliable. Results vary little over seeds on one data set, so values well
+            above 0.8, which is called large elsewhere, are common.
+        note: the reason for a missing p-value; empty if the p-value is not None.
     """
 
     p_value: float | None
@@ -41,10 +41,10 @@ def compare(baseline: Sequence[float], variant: Sequence[float], *, paired: bool
     """Compare two sets of results over seeds.
 
     Args:
-        baseline: one number a seed.
-        variant: one number a seed; in the baseline's order of seeds where ``paired``.
-        paired: a paired t-test, which compares seed by seed (both share split and initial weights);
-            otherwise Welch's, which doesn't assume equal variances.
+        baseline: one number per seed.
+        variant: one number per seed; in the baseline's order of seeds if ``paired``.
+        paired: use a paired t-test, which compares seed by seed (both share split and initial weights);
+            otherwise Welch's t-test, which doesn't assume equal variances.
 
     Raises:
         ValueError: no numbers, a number that isn't finite, or paired sequences of different lengths.
@@ -69,18 +69,18 @@ def compare(baseline: Sequence[float], variant: Sequence[float], *, paired: bool
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """p-values of several tests, adjusted so that the chance of any false finding among them stays at the level.
+    """Adjust the p-values of several tests by Holm's method, which controls the family-wise error rate.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6, 1979.
 
     Args:
-        p_values: one a test; None where no test was possible, which isn't counted.
+        p_values: one per test; None if no test was possible. None is not counted as a test.
 
     Returns:
         the adjusted values in the same order, at most 1; None stays None.
 
     Raises:
-        ValueError: a p-value that isn't from 0 to 1; NaN, which has no place in an order, isn't.
+        ValueError: a p-value is NaN or not from 0 to 1.
 
     Examples:
         >>> holm([0.01, 0.04, None, 0.02])
@@ -100,19 +100,19 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def average_improvement(baseline: Sequence[float], variant: Sequence[float]) -> float | None:
     """The WR paper's average improvement over code lengths (Table 1's last columns), in percent.
 
-    It is the improvement of the average: 100 (mean variant - mean baseline) / mean baseline. That gives all twelve
-    published numbers from the published mAP to the last digit; the mean of each length's improvement doesn't
-    (dch, adsh and dpah differ by 0.01 or 0.02).
+    It is the improvement of the average: 100 (mean variant - mean baseline) / mean baseline. This formula reproduces
+    all twelve published numbers from the published mAP to the last digit. The mean of each length's improvement
+    doesn't (dch, adsh and dpah differ by 0.01 or 0.02).
 
     Args:
         baseline: a mean for each code length.
         variant: a mean for each of the same code lengths.
 
     Returns:
-        None where the baseline's average isn't above 0.
+        The improvement in percent; None if the baseline's average isn't above 0.
 
     Raises:
-        ValueError: no numbers, another number of them on the two sides, or one that isn't finite.
+        ValueError: no numbers, different numbers of code lengths, or a number that isn't finite.
 
     Examples:
         >>> round(average_improvement([0.50, 0.70], [0.55, 0.71]), 2)
@@ -136,7 +136,7 @@ def _deviation(a: np.ndarray, b: np.ndarray, paired: bool) -> float:
 def _test(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float | None, tuple[float, float] | None, str]:
     if min(len(a), len(b)) < 2:
         return None, None, "n < 2"
-    # A spread of rounding error is no spread: t would be huge and mean nothing.
+    # A spread at the level of rounding errors counts as no variance: t would be huge and meaningless.
     scale = 1e-12 * max(float(np.abs(a).max()), float(np.abs(b).max()), 1e-300)
     spreads = [(b - a).std()] if paired else [a.std(), b.std()]
     if max(spreads) <= scale:
@@ -144,7 +144,7 @@ def _test(a: np.ndarray, b: np.ndarray, paired: bool) -> tuple[float | None, tup
     from scipy import stats
 
     with warnings.catch_warnings():
-        # One constant side makes SciPy warn of lost precision; the p-value is right.
+        # If one side is constant, SciPy warns of lost precision, but the p-value is right.
         warnings.simplefilter("ignore", RuntimeWarning)
         test = stats.ttest_rel(b, a) if paired else stats.ttest_ind(b, a, equal_var=False)
         between = test.confidence_interval(0.95)

@@ -1,1 +1,1 @@
-"""Measures of a cell: retrieval, code balance, informativeness, and what is drawn of its codes."""
+"""Measures of a cell: retrieval, code balance and informativeness; visualizations of its codes."""

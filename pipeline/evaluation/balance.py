@@ -1,4 +1,4 @@
-"""How balanced, independent and compact a set of codes is: what both papers' quantizers set out to improve."""
+"""Balance, independence and compactness of a set of codes, which the quantizers of both papers aim to improve."""
 
 import math
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ class Balance:
     """Measures of n codes of K bits, -1/+1.
 
     Attributes:
-        bit_means: (K,) float64 in [-1, 1]; 0 where a bit is +1 as often as -1.
+        bit_means: (K,) float64 in [-1, 1]; 0 if a bit is +1 as often as -1.
         bit_imbalance: the mean over bits of |bit mean|, 0 to 1.
-        dead_bits: how many bits have the same value in all codes.
+        dead_bits: the number of bits that have the same value in all codes.
         bit_correlation: the mean over pairs of bits of |Pearson's correlation|, 0 to 1. Dead bits have no
-            correlation and are left out; None where fewer than two bits are left.
-        code_entropy: entropy of the distribution of codes, in bits: 0 where all are equal, at most
-            min(K, log2 n), which is what n draws from uniform codes come close to.
-        distinct_codes: how many different codes there are.
-        collision_rate: how many of the n(n - 1)/2 pairs of items share a code, as a fraction; 0 where n is 1.
-            Items of one class colliding is what a method wants at first; at 1 it can't rank them any more.
+            correlation and are left out; None if fewer than two other bits remain.
+        code_entropy: entropy of the distribution of codes, in bits. It is 0 if all codes are equal, and at most
+            min(K, log2 n); n uniform random codes come close to this maximum.
+        distinct_codes: the number of different codes.
+        collision_rate: the fraction of the n(n - 1)/2 pairs of items that share a code; 0 if n is 1. Collisions
+            within a class are intended at first, but at a rate of 1 the items can't be ranked.
     """
 
     bit_means: npt.NDArray[np.float64]
@@ -45,9 +45,9 @@ def balance(codes: npt.NDArray[Any]) -> Balance:
     """Measure a set of codes.
 
     The two conditions of classical code balance (Weiss, Torralba & Fergus, NIPS 2008; section 3 of the WR
-    paper) are ``bit_imbalance`` = 0 and ``bit_correlation`` = 0; uniform codes, what WR and HSWD aim at, have
-    both. They are diagnostics, not goals: codes that retrieve well follow the classes, so with C classes a
-    perfect method has as few as C distinct codes, whose bits can't all be independent.
+    paper) are ``bit_imbalance`` = 0 and ``bit_correlation`` = 0. Uniform codes, which WR and HSWD aim at, meet
+    both. The measures are diagnostics and not goals: codes that retrieve well follow the classes, so with C
+    classes a perfect method has as few as C distinct codes, whose bits can't all be independent.
 
     Args:
         codes: (n, K) of -1/+1 or bool, n at least 1.
@@ -65,7 +65,7 @@ def balance(codes: npt.NDArray[Any]) -> Balance:
     n = len(packed)
     if n == 0:
         raise UserError(f"codes: expected at least one row, found shape {np.shape(codes)}")
-    # Sums of +1 and of products are exact integers; np.where takes bool and -1/+1 alike.
+    # Sums of bits and of products are exact integers. The comparison works for both bool and -1/+1.
     bits = np.where(np.asarray(codes) > 0, np.float32(1), np.float32(-1))
     means = bits.sum(axis=0, dtype=np.float64) / n
     rows = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
@@ -98,7 +98,7 @@ def _correlation(bits: npt.NDArray[np.float32], means: npt.NDArray[np.float64]) 
 
 
 def _products(bits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """H^T H; float32 sums of -1/+1 are exact as long as they stay below 2^24."""
+    """H^T H; float32 sums of -1/+1 are exact up to 2^24."""
     step = 1 << 24
     total = np.zeros((bits.shape[1], bits.shape[1]))
     for start in range(0, len(bits), step):

@@ -1,4 +1,4 @@
-"""Everything that is measured about one cell from its codes, without torch."""
+"""The measures of one cell that need its codes but not torch."""
 
 import csv
 import shutil
@@ -18,13 +18,14 @@ def evaluate_cell(settings: dict[str, Any], cell: Cell, trained: Path, codes: Pa
     """Measure a cell.
 
     Writes ``metrics.json`` (retrieval of the queries, balance of the database's codes, training), ``curves.csv``
-    (precision and recall by rank and by Hamming radius), ``bits.csv`` (the mean of each bit) and
+    (precision and recall by rank and by Hamming radius), ``bits.csv`` (the mean of each bit) and a copy of
     ``history.csv``.
 
     Args:
         settings: params.yaml's ``evaluation`` section.
+        cell: method, quantizer, code length and seed.
         trained, codes: the cell's folders from ``train`` and ``encode``.
-        target: folder to write into.
+        target: the folder to write into.
     """
     about = read_json(codes / "codes.json")
     sides = []

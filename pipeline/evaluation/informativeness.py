@@ -1,4 +1,4 @@
-"""How much codes say about their images: mutual information, estimated by a neural network (MINE).
+"""Mutual information of codes and their images, estimated by a neural network (MINE).
 
 Source: M. I. Belghazi et al., "Mutual Information Neural Estimation", ICML 2018, as used in section 5.3 and
 Table 3 of the WR paper.
@@ -21,7 +21,7 @@ from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
 from pipeline.runtime.outputs import read_json, write_json
 
-# How many other codes each held-out image is paired with, as independent draws, to choose a step and to measure.
+# Number of other codes that each held-out image is paired with, as independent pairs: to choose a step, to measure.
 _PAIRINGS_TO_CHOOSE = 5
 _PAIRINGS_TO_MEASURE = 50
 # Weight of a new batch in the moving average of E[exp T] that corrects the gradient's bias.
@@ -30,14 +30,14 @@ _AVERAGING = 0.01
 
 @dataclass(frozen=True)
 class Settings:
-    """How the network is trained; params.yaml's ``informativeness`` section has these names.
+    """Training settings of the network, with the names of params.yaml's ``informativeness`` section.
 
     Attributes:
         hidden: units in each of the two hidden layers; 100 in the WR paper ("100-100-1").
         steps: gradient steps of each restart.
-        batch_size: pairs a step.
-        learning_rate: Adam's.
-        restarts: networks trained from different weights, on different thirds of the data.
+        batch_size: pairs per step.
+        learning_rate: learning rate of Adam.
+        restarts: number of networks, each with its own initial weights and random division of the data.
     """
 
     hidden: int = 100
@@ -53,10 +53,10 @@ class Informativeness:
 
     Attributes:
         mean: over restarts.
-        std: sample standard deviation over restarts; None for one.
-        estimates: one of each restart.
-        selected_steps: the step whose network gave each.
-        held_out: pairs that each estimate is the bound of.
+        std: sample standard deviation over restarts; None for one restart.
+        estimates: the estimate of each restart.
+        selected_steps: the training step of the network that gave each estimate.
+        held_out: number of pairs on which each estimate is measured.
     """
 
     mean: float
@@ -67,35 +67,35 @@ class Informativeness:
 
 
 def estimate(x: Tensor, y: Tensor, settings: Settings, seed: int) -> Informativeness:
-    """Estimate the mutual information of x and y from n pairs drawn together.
+    """Estimate the mutual information of x and y from n joint samples.
 
-    A network T(x, y) is trained to raise the Donsker-Varadhan bound (eq. 10 of the MINE paper)
+    A network T(x, y) is trained to maximise the Donsker-Varadhan bound (eq. 10 of the MINE paper)
 
         I(X; Y)  >=  E_joint[T]  -  log E_independent[exp T]
 
-    where independent pairs are made by pairing each x of a batch with another's y. The second term's gradient
-    over a batch is biased; as in section 3.2 of the paper its denominator is a moving average over batches.
+    where an independent pair is an x of a batch with the y of another pair. The gradient of the second term over a
+    batch is biased. As in section 3.2 of the paper, its denominator is a moving average over batches.
 
-    What is reported is the bound on pairs that no network was trained on and no step was chosen by: of three
-    disjoint parts one trains (60%), one chooses among 20 checkpoints (20%), one is measured (20%).
+    The estimate is the bound on held-out pairs. The data are divided into three disjoint parts: one trains the
+    network (60%), one chooses among 20 checkpoints (20%), and one measures the bound (20%).
 
-    Why an estimate can be negative, as many in the WR paper's Table 3 are: mutual information is never below
-    0, and the *best* T gives a bound of at least 0 (T = 0 has exactly 0), but the bound of a *given* T is
-    what it is. A network that has fitted noise gives exp T large values on some independent pair, and
-    log E[exp T] outweighs the rest. A negative value thus says that the estimate is loose by at least as
-    much; it doesn't rank methods. Here the checkpoint is chosen on data of its own, step 0 is among them,
-    and the last layer starts at 0 (T = 0), so values far below 0 don't arise; small ones do, by chance.
+    An estimate can be negative, like many in the WR paper's Table 3. Mutual information is never below 0, and
+    the *best* T gives a bound of at least 0 (T = 0 gives exactly 0), but the bound of a *given* T can be
+    negative. If a network has fitted noise, exp T is large on some independent pair, and log E[exp T] outweighs
+    the rest. A negative value thus means that the estimate is too low by at least this amount; it doesn't rank
+    methods. Values far below 0 don't occur here, because the checkpoint is chosen on separate data, step 0 is
+    among the checkpoints, and the last layer starts at 0 (T = 0). Values slightly below 0 occur by chance.
 
-    A lower bound from a small network: differences between cells mean something where the network is the same
-    and the differences exceed the spread over restarts. It can't exceed the entropy of the codes, and not by
-    much log of the number of held-out pairs.
+    The estimate is a lower bound from a small network. Differences between cells are meaningful only if the
+    network is the same and they exceed the spread over restarts. The estimate can't exceed the entropy of the
+    codes, and it can't exceed the log of the number of held-out pairs by much.
 
     Args:
-        x: (n, D) on the device to work on, any float or uint8; its columns should have one unit, since they are
+        x: (n, D) on the device to compute on, any float or uint8. Its columns should have one unit, since they are
             centred by the training part and then all divided by one number.
         y: (n, K), likewise.
         settings: network and training.
-        seed: draws parts, weights and batches; the global random state isn't used.
+        seed: seed of parts, weights and batches; the global random state isn't used.
 
     Returns:
         Values in nats (divide by log 2 for bits).
@@ -108,7 +108,7 @@ def estimate(x: Tensor, y: Tensor, settings: Settings, seed: int) -> Informative
     """
     estimates, steps = [], []
     for restart in range(settings.restarts):
-        # The CPU's generator gives the same draws whatever device the numbers go to.
+        # A CPU generator gives the same numbers for every device.
         generator = torch.Generator().manual_seed(seed * 1000 + restart)
         order = torch.randperm(len(x), generator=generator)
         train, choose, measure = (part.to(x.device) for part in order.tensor_split([len(x) * 3 // 5, len(x) * 4 // 5]))
@@ -122,7 +122,7 @@ def estimate(x: Tensor, y: Tensor, settings: Settings, seed: int) -> Informative
 
 
 class _Critic(nn.Module):
-    """T: two hidden layers of rectified units on (x, y) side by side, one output."""
+    """T: two hidden layers of rectified linear units on the concatenation of x and y, one output."""
 
     x_mean: Tensor
     x_std: Tensor
@@ -135,15 +135,15 @@ class _Critic(nn.Module):
             part = values[train].float()
             mean = part.mean(dim=0)
             self.register_buffer(f"{name}_mean", mean)
-            # One scale for all columns: a pixel that hardly varies among the training images would have a tiny
-            # one of its own, and a held-out image that differs there an input of thousands.
+            # One scale for all columns: the own scale of a pixel that hardly varies among the training images
+            # would be tiny, and a held-out image that differs in this pixel would have an input of thousands.
             self.register_buffer(f"{name}_std", (part - mean).square().mean().sqrt().clamp(min=1e-6))
         sizes = [x.shape[1] + y.shape[1], hidden, hidden, 1]
         layers: list[nn.Module] = []
         for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
             layer = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
             nn.init.zeros_(layer.bias)
-            # Kaiming's rule; T starts at 0, where the bound is 0.
+            # Kaiming initialisation, except for the output layer: T starts at 0, where the bound is 0.
             scale = 0.0 if outputs == 1 else (2 / inputs) ** 0.5
             layer.weight.data.copy_(scale * torch.randn(outputs, inputs, generator=generator))
             layers += [layer, nn.ReLU()]
@@ -176,7 +176,7 @@ def _fit(
         joint, independent = network(x[rows], y[rows]), network(x[rows], y[partner])
         mean_exp = independent.exp().mean()
         average = (1 - _AVERAGING) * average + _AVERAGING * mean_exp.detach()
-        # Its gradient is that of the bound, with the moving average below the line.
+        # The gradient of this loss is that of the negative bound, with the moving average in the denominator.
         loss = mean_exp / average - joint.mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -194,7 +194,7 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _bound(network: _Critic, x: Tensor, y: Tensor, pairings: int) -> float:
-    """The Donsker-Varadhan bound of all pairs; independent ones pair each x with that many other y's."""
+    """The Donsker-Varadhan bound of all pairs; for the independent pairs, each x gets ``pairings`` other y's."""
     n = len(x)
     shifts = sorted({1 + i * (n - 1) // pairings for i in range(pairings)} & set(range(1, n)))
     independent = torch.stack([network(x, y.roll(shift, dims=0)) for shift in shifts]).double()
@@ -205,18 +205,20 @@ def _bound(network: _Critic, x: Tensor, y: Tensor, pairings: int) -> float:
 def measure_cell(
     section: dict[str, Any], data: Prepared, codes: Path, part: str, seed: int, device: torch.device, target: Path
 ) -> None:
-    """Write ``informativeness.json`` of one cell: what its codes of one part say about the images.
+    """Write ``informativeness.json`` of one cell: the mutual information of one part's codes and images.
 
     Args:
         section: params.yaml's ``informativeness`` section.
+        data: the prepared dataset.
         codes: the cell's folder from ``encode``.
         part: ``query`` or ``database``.
-        seed: the cell's; draws which images where there are more than ``images``.
-        target: folder to write into.
+        seed: the cell's seed; it also draws the images if the part has more than ``images``.
+        device: where the network is trained.
+        target: the folder to write into.
     """
     indices = stored.array(codes / f"{part}_indices.npy", "int64", 1)
     chosen = torch.randperm(len(indices), generator=torch.Generator().manual_seed(seed))[: section["images"]].numpy()
-    # In the order of the file: the images are mapped from disk.
+    # In file order, because the images are memory-mapped.
     chosen.sort()
     pixels = reduced(data.images[indices[chosen]], section["image_size"], device)
     packed = stored.array(codes / f"{part}_codes.npy", "uint8", 2)[chosen]
@@ -227,7 +229,7 @@ def measure_cell(
 
 
 def reduced(images: npt.NDArray[np.uint8], size: int, device: torch.device) -> Tensor:
-    """(n, S, S, 3) uint8 as (n, 3, size, size) on the device, averaged over areas where S is larger, else as it is."""
+    """(n, S, S, 3) uint8 as (n, 3, size, size) on the device, averaged over areas; (n, 3, S, S) if S is not larger."""
     if images.shape[1] <= size:
         return to_device(images, device)
     parts = [images[start : start + 1024] for start in range(0, len(images), 1024)]

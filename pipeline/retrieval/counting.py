@@ -1,4 +1,4 @@
-"""Counting items by Hamming distance; all that mean average precision needs to know of a ranking with ties.
+"""Counts of items at each Hamming distance, from which mean average precision with ties is computed.
 
 Two engines give the same integers: NumPy for small problems, because loading Numba takes longer than counting them,
 and compiled code for all others. Neither holds an array of queries by items.

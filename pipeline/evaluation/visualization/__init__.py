@@ -1,1 +1,1 @@
-"""Codes to look at: t-SNE of codes, images and features; queries beside their nearest images."""
+"""Visualizations: t-SNE of codes, images and features; a gallery of queries and their nearest images."""

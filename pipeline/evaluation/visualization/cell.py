@@ -1,4 +1,4 @@
-"""What one cell's codes look like."""
+"""Visualizations of one cell's codes."""
 
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ def write(settings: dict[str, Any], codes: Path, data: Prepared, cell: Cell, tar
     Args:
         settings: params.yaml's ``visualize`` section.
         codes: the cell's folder from ``encode``.
+        data: the prepared dataset.
+        cell: method, quantizer, code length and seed.
+        target: the folder to write into.
     """
     packed = stored.array(codes / "database_codes.npy", "uint8", 2)
     indices = stored.array(codes / "database_indices.npy", "int64", 1)

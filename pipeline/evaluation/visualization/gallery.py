@@ -1,4 +1,4 @@
-"""Queries beside the database images whose codes are nearest."""
+"""A gallery of queries and the database images with the nearest codes."""
 
 import csv
 from pathlib import Path
@@ -11,15 +11,21 @@ from PIL import Image
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
 
-#: Pixels of a picture at most.
+#: Maximum width and height of an image in pixels.
 TILE = 96
 
 
 def nearest(query: npt.NDArray[np.uint8], database: npt.NDArray[np.uint8], count: int) -> tuple[Any, Any]:
-    """Places and Hamming distances of the codes nearest to one code; images at the same distance in database order.
+    """Find the codes nearest to one code.
 
     Args:
-        query: (bytes,) packed code; ``database``: (n, bytes).
+        query: (bytes,) packed code.
+        database: (n, bytes) packed codes.
+        count: how many codes to find.
+
+    Returns:
+        Indices of the nearest codes in the database, and their Hamming distances. Codes at the same distance are in
+        database order.
     """
     distances = np.bitwise_count(query ^ database).sum(axis=1, dtype=np.int64)
     order = np.argsort(distances, kind="stable")[:count]
@@ -27,13 +33,17 @@ def nearest(query: npt.NDArray[np.uint8], database: npt.NDArray[np.uint8], count
 
 
 def write(codes: Path, data: Prepared, *, queries: int, neighbours: int, seed: int, target: Path) -> None:
-    """Write ``gallery.csv`` and ``gallery.png`` for queries drawn at random.
+    """Write ``gallery.csv`` and ``gallery.png`` for randomly drawn queries.
 
     Args:
         codes: the cell's folder from ``encode``.
-        queries: how many; the same images for every cell of a seed.
-        target: gets ``gallery.csv`` (row, query, rank from 1, image, distance, relevant, and the classes of both,
-            separated by ``|``) and ``gallery.png``: square tiles without gaps, a row a query, the query first.
+        data: the prepared dataset.
+        queries: the number of queries; all cells of a seed have the same queries.
+        neighbours: the number of database images per query.
+        seed: seed of the draw.
+        target: the folder for ``gallery.csv`` (row, query, rank from 1, image, distance, relevant, and the classes of
+            both, separated by ``|``) and ``gallery.png`` (square tiles without gaps, one row per query, the query
+            first).
     """
     both = {
         part: (

@@ -1,4 +1,4 @@
-"""What codes are made from: the images themselves, and the backbone's features before any training."""
+"""t-SNE of the images, and of the backbone's features before training."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,17 @@ from pipeline.preparation.splits import Split
 
 
 def write(params: dict[str, Any], data: Prepared, split: Split, seed: int, target: Path) -> None:
-    """Write ``tsne.csv`` of the same database images that the seed's cells show.
+    """Write ``tsne.csv`` of the same database images as for the cells of the seed.
 
-    Source: Figures 1 and 3 of the WR paper, whose features are those of a pretrained AlexNet; here, of the study's
-    backbone with the weights that it starts from, which are random ones where ``backbone.weights`` is ``none``.
+    Source: Figures 1 and 3 of the WR paper, with the features of a pretrained AlexNet. Here they are the features of
+    the study's backbone with its initial weights, which are random if ``backbone.weights`` is ``none``.
+
+    Args:
+        params: the content of params.yaml.
+        data: the prepared dataset.
+        split: the images of each part.
+        seed: the seed of the cells.
+        target: the folder to write into.
     """
     section, compute = params["visualize"], devices.choose(params["compute"])
     devices.make_deterministic(seed, compute.device)

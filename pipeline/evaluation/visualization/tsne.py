@@ -1,4 +1,4 @@
-"""Maps of images in two dimensions, by what they look like, by their features, and by their codes."""
+"""Two-dimensional maps of images by their pixels, features or codes (t-SNE)."""
 
 import csv
 from pathlib import Path
@@ -12,12 +12,12 @@ from pipeline.preparation.pictures import square
 from pipeline.runtime.errors import UserError
 
 Points = npt.NDArray[np.float64]
-#: Pixels that images are reduced to before their distances are taken.
+#: Maximum width and height in pixels to which images are reduced before distances are computed.
 SIDE = 32
 
 
 def sample(database: npt.NDArray[np.int64], images: int, seed: int) -> npt.NDArray[np.int64]:
-    """Places in the database of at most this many images, sorted; the same for every cell of a seed."""
+    """Draw at most ``images`` positions in the database; sorted, and the same for every cell of a seed."""
     drawn = np.random.default_rng(seed).choice(len(database), min(images, len(database)), replace=False)
     return np.sort(drawn)
 
@@ -25,11 +25,19 @@ def sample(database: npt.NDArray[np.int64], images: int, seed: int) -> npt.NDArr
 def embed(vectors: npt.NDArray[Any], *, perplexity: float, seed: int) -> Points:
     """t-SNE (van der Maaten & Hinton 2008) of vectors (n, d) by Euclidean distance; (n, 2).
 
-    Codes of -1/+1 have a squared Euclidean distance of 4 times the Hamming distance. Begins from the principal
-    components, so that the result depends on the seed little. Vectors that are all the same fall on one point.
+    The squared Euclidean distance of -1/+1 codes is 4 times the Hamming distance. t-SNE starts from the principal
+    components, so that the result depends little on the seed. If all vectors are the same, all points are the same.
+
+    Args:
+        vectors: (n, d).
+        perplexity: the perplexity of t-SNE, roughly a number of neighbours.
+        seed: seed of t-SNE.
+
+    Returns:
+        (n, 2) positions.
 
     Raises:
-        UserError: no more vectors than ``perplexity``, which counts neighbours.
+        UserError: n is not larger than ``perplexity``.
     """
     if len(vectors) <= perplexity:
         raise UserError(f"visualize.perplexity: expected less than the {len(vectors)} images, found {perplexity}")
@@ -44,7 +52,7 @@ def embed(vectors: npt.NDArray[Any], *, perplexity: float, seed: int) -> Points:
 
 
 def pixels(data: Prepared, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.floating[Any]]:
-    """Images as vectors of their pixels in 0..1, reduced to ``SIDE``."""
+    """Images as vectors of their pixels in 0..1, reduced to at most ``SIDE`` pixels."""
     from PIL import Image
 
     size = min(SIDE, data.images.shape[1])
@@ -53,7 +61,13 @@ def pixels(data: Prepared, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.flo
 
 
 def write(maps: dict[str, Points], labels: npt.NDArray[np.uint8], file: Path) -> None:
-    """``of, label, x, y``, a row a point; the label is the image's first class, -1 where it has none."""
+    """Write a CSV file with the columns ``of, label, x, y``, one row per point.
+
+    Args:
+        maps: (n, 2) positions by the name in ``of``.
+        labels: (n, C) multi-hot. ``label`` is the first class of an image, or -1 if it has none.
+        file: the file to write.
+    """
     first = np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
