@@ -1,4 +1,4 @@
-"""aggregate: seeds become means, standard deviations and t-tests against the baseline."""
+"""aggregate: means and standard deviations over seeds, and t-tests against the baseline."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ def main(
                 params, group, {"batch_size": batch_size}, seed, data, tuning_split(params, data, seed)
             )
             write_json(target / "batch_size.json", {"validation_map": found, "note": ""})
-        except Diverged as error:  # a result, as it is for tuning
+        except Diverged as error:  # a result, not an error, as in tuning
             write_json(target / "batch_size.json", {"validation_map": None, "note": str(error)})
 
 

@@ -1,4 +1,4 @@
-"""encode: one cell's packed codes of query and database, ready for a search index."""
+"""encode: one cell's packed query and database codes, ready for a search index."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""evaluate: every number about one cell, and its training history."""
+"""evaluate: all metrics of one cell, and its training history."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""files-dataset, files-weights: what tells the raw files, or the weights to start from, from others."""
+"""files-dataset, files-weights: the fingerprint of the raw files, or the SHA-256 of the initial weights."""
 
 import shutil
 import sys
@@ -27,7 +27,7 @@ def main(params: dict[str, Any], layout: Layout, of: str) -> None:
 
 
 def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Path) -> None:
-    """Put it down; where the files aren't here, what is known of them from before stays."""
+    """Write ``files.json``. If the files aren't on this machine, keep the previous ``files.json``."""
     before = target / "files.json"
     with layout.atomic_output(target) as folder:
         if known is not None:
@@ -36,7 +36,7 @@ def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Pat
             print(f"warning: {path} is not here; what was made of it is kept", file=sys.stderr)
             shutil.copy(before, folder / "files.json")
         else:
-            write_json(folder / "files.json", {"files": 0})  # prepare and train say what they miss
+            write_json(folder / "files.json", {"files": 0})  # prepare and train report the missing files
 
 
 STAGE = stage(main, of=str)

@@ -1,4 +1,4 @@
-"""informativeness: the mutual information of one cell's codes and their images, where a study asks for it."""
+"""informativeness: the mutual information between one cell's codes and their images (optional)."""
 
 from typing import Any
 

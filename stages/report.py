@@ -1,4 +1,4 @@
-"""report: tables and figures as one page, and the study's runs made complete in MLflow."""
+"""report: one page with tables and figures; also completes the study's MLflow runs."""
 
 from typing import Any
 

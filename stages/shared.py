@@ -1,4 +1,4 @@
-"""shared: the code and params that a stage of every cell uses; it writes the record of them and nothing else."""
+"""shared: writes only a provenance record of the code and params that a stage uses for every cell."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""timing: seconds an epoch of one method at one batch size, with each of the study's timed quantizers."""
+"""timing: seconds per epoch of one method at one batch size, with each of the study's timed quantizers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""tune: the setting that one (method, quantizer, bits) is trained with, chosen on validation images."""
+"""tune: the training setting of one (method, quantizer, bits), chosen on validation images."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""visualize: t-SNE of one cell's codes, and queries beside their nearest images."""
+"""visualize: t-SNE of one cell's codes, and queries with their nearest images."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Backbones: networks that turn images into features. One file each; torchvision is imported by those it makes."""
+"""Backbones: networks that turn images into features. One file each; only those from torchvision import it."""
 
 import torch
 from torch import nn
@@ -9,17 +9,16 @@ from pipeline.runtime.registry import Registry
 
 
 class Backbone(nn.Module):
-    """Images (b, 3, S, S), normalized with ``mean`` and ``std``, to features (b, num_features).
+    """Maps images (b, 3, S, S), normalized with ``mean`` and ``std``, to features (b, num_features).
 
-    A subclass takes ``weights``: ``none`` (random), ``imagenet`` (pretrained), or the path of a file that
-    holds its ``state_dict``.
+    A subclass takes ``weights``: ``none`` (random), ``imagenet`` (pretrained), or the path of a ``state_dict`` file.
     """
 
-    #: Per-channel statistics of pixels scaled to [0, 1] that the input is normalized with.
+    #: Per-channel mean and standard deviation for normalizing the input, for pixels scaled to [0, 1].
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     num_features: int
-    #: The smallest input, in pixels, that the architecture can take.
+    #: The smallest input size S, in pixels, that the architecture supports.
     smallest_input: int = 8
 
 
@@ -30,8 +29,12 @@ names = _REGISTRY.names
 def create(name: str, *, weights: str = "none") -> Backbone:
     """Make the backbone called ``name``.
 
+    Args:
+        name: a registered name.
+        weights: ``none``, ``imagenet`` or the path of a ``state_dict`` file.
+
     Raises:
-        UserError: unknown name, or weights that can't be had.
+        UserError: unknown name, or the weights can't be loaded.
 
     Examples:
         >>> cnn = create("cnn").eval()
@@ -45,7 +48,7 @@ def load_file(network: nn.Module, path: str) -> None:
     """Load a ``state_dict`` (.safetensors, or .pt/.pth read with ``weights_only``) into ``network``.
 
     Raises:
-        UserError: the file is missing, unreadable, or its tensors aren't the network's.
+        UserError: the file is missing or unreadable, or its tensors don't match the network.
     """
     file = given(path)
     if not file.is_file():
@@ -59,7 +62,7 @@ def load_file(network: nn.Module, path: str) -> None:
             state = torch.load(file, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
     except Exception as error:
-        # The first line of torch's message is a heading, the second names a tensor; either may be missing.
+        # The first line of torch's message is a heading and the second names a tensor; either may be missing.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = " ".join(lines[:2]) or type(error).__name__
         raise UserError(f"backbone.weights: {path} doesn't fit {type(network).__name__}: {reason[:300]}") from None

@@ -1,4 +1,4 @@
-"""What the backbones from torchvision share: where their weights come from, and ImageNet's normalization."""
+"""Common code of the backbones from torchvision: loading of weights, and ImageNet's normalization."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +14,11 @@ from pipeline.runtime.errors import UserError
 class TorchvisionBackbone(Backbone):
     """A torchvision classifier without its last layer.
 
-    ``make`` and ``imagenet`` are torchvision's builder and weights of the architecture; ``cut`` removes the
-    last layer in place. Weights from a path are a ``state_dict`` of the whole torchvision classifier.
+    Args:
+        weights: ``none``, ``imagenet`` or the path of a ``state_dict`` of the whole torchvision classifier.
+        make: torchvision's builder of the architecture.
+        imagenet: torchvision's ImageNet weights of the architecture.
+        cut: removes the last layer in place.
     """
 
     mean = (0.485, 0.456, 0.406)
@@ -35,7 +38,7 @@ class TorchvisionBackbone(Backbone):
 
 
 def _imagenet(make: Callable[..., nn.Module], weights: Any) -> nn.Module:
-    """The network with its ImageNet weights, from torch's cache or downloaded with a checksum."""
+    """The network with ImageNet weights, from torch's cache or downloaded and checked against a checksum."""
     try:
         return make(weights=weights)
     except (OSError, RuntimeError) as error:
@@ -48,10 +51,10 @@ def _imagenet(make: Callable[..., nn.Module], weights: Any) -> nn.Module:
 
 
 def drop_last_of_classifier(network: Any) -> None:
-    """Remove the last of several classifier layers (AlexNet, VGG): features are those of fc7."""
+    """Remove the last of several classifier layers (AlexNet, VGG): the features are the output of fc7."""
     network.classifier = network.classifier[:-1]
 
 
 def drop_fc(network: Any) -> None:
-    """Remove a ResNet's only fully connected layer: features are the pooled ones."""
+    """Remove a ResNet's only fully connected layer: the features are the output of the global pooling."""
     network.fc = nn.Identity()

@@ -8,10 +8,16 @@ from pipeline.runtime.errors import UserError
 
 
 class Cnn(Backbone):
-    """Four 3 x 3 convolutions with batch normalization (32, 64, 128, 128 channels), mean over the positions.
+    """Four 3 x 3 convolutions with batch normalization (32, 64, 128, 128 channels) and global average pooling.
 
-    The first has stride 2 and a pooling follows the second: 19 million multiplications for a
-    32 x 32 image. Not from either paper; both use AlexNet, which is too slow for an embedded default.
+    The first convolution has stride 2, and 2 x 2 max pooling follows the second. A 32 x 32 image takes 19 million
+    multiplications. The network is from neither paper; both use AlexNet, which is too slow for an embedded default.
+
+    Args:
+        weights: ``none`` or the path of a ``state_dict`` file.
+
+    Raises:
+        UserError: ``weights`` is ``imagenet``, or the file doesn't fit.
     """
 
     num_features = 128
@@ -40,7 +46,10 @@ class Cnn(Backbone):
 
 
 class _MaxPool(nn.MaxPool2d):
-    """The same values; in evaluation on a CPU by way of channels last, four to six times as fast, there and back."""
+    """Max pooling that converts contiguous input to channels last and back in evaluation mode.
+
+    The values are the same. On a CPU this is four to six times as fast, conversions included.
+    """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         turned = not self.training and images.is_contiguous()
@@ -50,9 +59,10 @@ class _MaxPool(nn.MaxPool2d):
 
 
 class _Mean(nn.AdaptiveAvgPool2d):
-    """The mean over positions; from channels last on a CPU as a sum, whose gradient comes in every layout.
+    """Global average pooling; for channels-last input on a CPU, computed as a sum.
 
-    That of the mean is contiguous, which the rectifier before it takes twenty times as long over.
+    The gradient of the sum suits every memory layout. The gradient of the pooling layer is contiguous, and the backward
+    pass of the ReLU before it then takes twenty times as long.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

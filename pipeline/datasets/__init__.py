@@ -1,4 +1,4 @@
-"""Datasets: where images and labels come from. One file each; ``prepare`` turns any into the same arrays."""
+"""Datasets: sources of images and labels. One file each; ``prepare`` converts all of them to the same arrays."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,19 +12,20 @@ from pipeline.runtime.registry import Registry
 
 
 class Dataset:
-    """Pictures with multi-hot labels, ids and class names.
+    """Images with multi-hot labels, ids and class names.
 
-    A subclass takes ``path`` (where the raw files are, or ``None``) and its own settings as annotated
-    keyword-only arguments, finds its files in its constructor and sets the attributes below. It goes to other
-    processes as it is, so it holds names rather than open files. Sizes, colours and orientation are not its
-    business: ``pipeline.preparation.pictures`` treats all pictures alike.
+    A subclass takes ``path`` (the location of the raw files, or ``None``) and its own settings as annotated
+    keyword-only arguments. Its constructor finds the files and sets the attributes below. The object is pickled and
+    sent to other processes, so it must hold file names rather than open files. It doesn't need to handle sizes,
+    colours and orientation: ``pipeline.preparation.pictures`` converts all images in the same way.
 
     Attributes:
         class_names: C names.
-        ids: n texts that name the images (a file's path inside the dataset, or a number).
+        ids: n strings that identify the images (a file's path inside the dataset, or a number).
         labels: (n, C) uint8, 1 where an image has a class.
-        published: how many images the published dataset has; None where there is none.
-        left_out: how many of the raw files aren't taken, or what else isn't there, by reason in words.
+        published: number of images of the published dataset; None if there is no published dataset.
+        left_out: number of raw files that are not used, or of other missing things such as empty class folders, by
+            reason.
     """
 
     class_names: list[str]
@@ -34,10 +35,13 @@ class Dataset:
     left_out: Mapping[str, int] = MappingProxyType({})
 
     def picture(self, row: int) -> Image.Image:
-        """Image number ``row`` as Pillow opens it: any mode, any size, not decoded yet.
+        """Open one image with Pillow: any mode, any size, not decoded yet.
+
+        Args:
+            row: the image's row in ``labels``.
 
         Raises:
-            OSError, ValueError, SyntaxError: what Pillow raises for a file that it can't read.
+            OSError, ValueError, SyntaxError: Pillow can't read the file.
         """
         raise NotImplementedError
 
@@ -49,8 +53,12 @@ names = _REGISTRY.names
 def create(name: str, **arguments: Any) -> Dataset:
     """Open the dataset called ``name``.
 
+    Args:
+        name: a registered name.
+        arguments: ``path`` and the dataset's own settings.
+
     Raises:
-        UserError: unknown name or argument, or files that are missing or not what they should be.
+        UserError: unknown name or argument, or files that are missing or invalid.
 
     Examples:
         >>> digits = create("digits", path=None)

@@ -1,4 +1,4 @@
-"""The raw files of a dataset: a folder, or a zip archive that is read where it lies."""
+"""The raw files of a dataset: a folder, or a zip archive that is read without unpacking."""
 
 import os
 import zipfile
@@ -14,14 +14,14 @@ PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".
 
 
 class Files:
-    """Files below a root, by relative names with forward slashes. Nothing is ever written or unpacked.
+    """Read-only access to the files below a root, by relative names with forward slashes.
 
     Args:
         path: a folder or a .zip, from params.yaml's ``dataset.path``.
-        wanted: what should be there, for the error message.
+        wanted: description of the expected files, for error messages.
 
     Raises:
-        UserError: no path, or nothing there.
+        UserError: ``path`` is None, doesn't exist, or is neither a folder nor a zip archive.
     """
 
     def __init__(self, path: str | None, wanted: str) -> None:
@@ -35,17 +35,17 @@ class Files:
             raise UserError(f"dataset.path: {path} is neither a folder nor a zip archive; expected {wanted}")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Each process opens the archive for itself."""
+        """Leave out the open archive, so that each process opens its own."""
         return {"root": self.root, "_is_zip": self._is_zip}
 
     @cached_property
     def names(self) -> list[str]:
-        """All files, sorted; hidden ones and what file managers leave (``leftover``) apart.
+        """All files, sorted, without hidden files and files of archivers and file managers (``leftover``).
 
-        Links to folders are followed; a folder that was met already isn't entered again.
+        Links to folders are followed; each folder is visited once.
 
         Raises:
-            UserError: a name leads out of an archive, stands twice in it, holds a line break or isn't UTF-8.
+            UserError: a name leads out of the archive, occurs twice in it, contains a line break or isn't UTF-8.
         """
         found = sorted(self._members) if self._is_zip else sorted(walked(self.root))
         for name in found:
@@ -54,7 +54,7 @@ class Files:
 
     @cached_property
     def folders(self) -> list[str]:
-        """The folders right below the root, sorted, empty ones too; without those that ``names`` leaves out."""
+        """The folders directly below the root, sorted, including empty ones; without ``leftover`` folders."""
         if self._is_zip:
             entries = [info.filename.replace("\\", "/").removeprefix("./") for info in self._zip.infolist()]
             found = {entry.split("/")[0] for entry in entries if "/" in entry}
@@ -63,7 +63,7 @@ class Files:
         return sorted(name for name in found if name and not leftover(name))
 
     def _refuse_unusable(self, name: str) -> None:
-        """Names stand in text files, a line each."""
+        """Raise ``UserError`` for a name that can't be one line of a UTF-8 text file."""
         try:
             name.encode()
         except UnicodeEncodeError:
@@ -73,7 +73,7 @@ class Files:
 
     @cached_property
     def _members(self) -> dict[str, str]:
-        """An archive's files by their names with forward slashes, as whatever archiver wrote them."""
+        """The names inside the archive, by the normalized name with forward slashes."""
         members: dict[str, str] = {}
         for info in self._zip.infolist():
             if info.filename.endswith(("/", "\\")):
@@ -98,20 +98,20 @@ class Files:
         """Open one file for reading.
 
         Raises:
-            OSError: it isn't there or can't be read.
+            OSError: the file doesn't exist or can't be read.
         """
         if not self._is_zip:
             return (self.root / name).open("rb")
         try:
             return self._zip.open(self._members[name])  # type: ignore[return-value]
-        except (KeyError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it is encrypted
+        except (KeyError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: encrypted file
             raise OSError(str(error)) from None
 
     def text(self, name: str) -> str:
-        """A text file's content.
+        """Read a text file.
 
         Raises:
-            UserError: it isn't there, or isn't UTF-8.
+            UserError: the file doesn't exist or isn't UTF-8.
         """
         try:
             with self.open(name) as file:
@@ -122,7 +122,16 @@ class Files:
             raise UserError(f"{self.root / name}: not UTF-8 text ({error})") from None
 
     def require(self, names: Iterable[str], what: str, advice: str) -> None:
-        """Raise ``UserError`` where files are missing: how many of how many, and the first ten."""
+        """Check that files exist.
+
+        Args:
+            names: the required files.
+            what: what the files are, for the error message.
+            advice: what to do, for the error message.
+
+        Raises:
+            UserError: files are missing; the message has their number and names the first ten.
+        """
         names = list(names)
         missing = [name for name in names if not self.has(name)]
         if missing:
@@ -131,10 +140,14 @@ class Files:
 
 
 def inside(name: str, where: str) -> str:
-    """A relative name with forward slashes, as list files of either kind of system write it.
+    """Normalize a relative file name from a list file (Windows or Unix) to forward slashes.
+
+    Args:
+        name: the name as written in the file.
+        where: the name's origin, for the error message.
 
     Raises:
-        UserError: it is absolute or climbs out (``..``).
+        UserError: the name is empty or absolute, or contains ``..``.
     """
     clean = name.strip().replace("\\", "/")
     path = PurePosixPath(clean)

@@ -1,4 +1,4 @@
-"""What datasets of picture files share."""
+"""The base class of datasets that consist of image files."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,14 @@ from pipeline.preparation.pictures import FORMATS
 
 
 class PictureFiles(Dataset):
-    """A dataset whose ids are the names of its picture files below ``files``."""
+    """A dataset whose ids are the names of its image files.
+
+    Args:
+        files: the folder or archive.
+        names: n names of image files in ``files``.
+        labels: (n, C) uint8, multi-hot.
+        class_names: C names.
+    """
 
     def __init__(self, files: Files, names: list[str], labels: npt.NDArray[np.uint8], class_names: list[str]) -> None:
         self.files, self.ids, self.labels, self.class_names = files, names, labels, class_names

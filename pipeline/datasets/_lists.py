@@ -1,4 +1,4 @@
-"""Text files that name pictures and their labels, as several datasets have them."""
+"""Text files that list images and their labels, as several datasets use them."""
 
 from pathlib import PurePosixPath
 
@@ -12,21 +12,28 @@ CLASSES = "classes.txt"
 
 
 def placed(labels: str) -> str:
-    """A list file's name below the dataset's root, as ``dataset.labels`` gives it."""
+    """Normalize the value of ``dataset.labels``: the name of a list file, relative to the dataset's root."""
     return inside(labels, "dataset.labels")
 
 
 def lines(files: Files, name: str) -> list[tuple[int, str]]:
-    """A text file's lines without blank ones and the blanks around them, with their numbers from 1 on."""
-    # Not splitlines, which also ends a line at characters that a file's name may hold.
+    """The stripped, non-empty lines of a text file, each with its line number (from 1)."""
+    # Not splitlines, which also splits at characters that a file name may contain.
     return [(number, line.strip()) for number, line in enumerate(files.text(name).split("\n"), 1) if line.strip()]
 
 
 def class_names(files: Files, beside: str) -> list[str] | None:
-    """Names from ``classes.txt``, one a line, beside the file ``beside`` or at the root; None where there is none.
+    """Class names from ``classes.txt``, one per line.
+
+    Args:
+        files: the dataset's files.
+        beside: a file; ``classes.txt`` is searched in its folder, then at the root.
+
+    Returns:
+        the names, or None if there is no ``classes.txt``.
 
     Raises:
-        UserError: it names none, or one twice.
+        UserError: the file is empty or contains a name twice.
     """
     for name in (str(PurePosixPath(beside).with_name(CLASSES)), CLASSES):
         if files.has(name):
@@ -35,10 +42,10 @@ def class_names(files: Files, beside: str) -> list[str] | None:
 
 
 def distinct(files: Files, name: str) -> list[str]:
-    """The lines of a file that names something on each, none twice.
+    """Read a file with one distinct name per line.
 
     Raises:
-        UserError: it is empty, or names one twice.
+        UserError: the file is empty or contains a name twice.
     """
     found: dict[str, int] = {}
     for number, line in lines(files, name):
@@ -51,18 +58,23 @@ def distinct(files: Files, name: str) -> list[str]:
 
 
 def multi_hot(files: Files, name: str, columns: int | None, why: str) -> tuple[list[str], npt.NDArray[np.uint8]]:
-    """Paths and labels (n, C) of a file of ``path y1 ... yC`` lines, each y 0 or 1.
+    """Read a file of ``path y1 ... yC`` lines, each y 0 or 1.
 
-    This is how the hashing literature passes its splits around (HashNet, DCH, ...). Columns are separated by
-    blanks, so a path can't hold any.
+    The hashing literature (HashNet, DCH, ...) publishes its splits in this format. Columns are separated by blanks,
+    so a path can't contain blanks.
 
     Args:
-        columns: C; None takes the first line's.
-        why: what ``columns`` comes from, for the error message.
+        files: the dataset's files.
+        name: the file to read.
+        columns: C; None to use the number of columns of the first line.
+        why: the origin of ``columns``, for the error message.
+
+    Returns:
+        n paths, and labels (n, C) uint8.
 
     Raises:
-        UserError: with file and line: another number of columns, a y that is neither 0 nor 1, a path that leads
-            out of the folder or is there twice, no lines.
+        UserError: a wrong number of columns, a y that is neither 0 nor 1, a path that leads out of the folder or occurs
+            twice, or no lines. The message names the file and the line.
     """
     seen: dict[str, int] = {}
     rows: list[bytes] = []
@@ -93,10 +105,16 @@ def multi_hot(files: Files, name: str, columns: int | None, why: str) -> tuple[l
 
 
 def add(seen: dict[str, int], path: str, number: int, where: str) -> None:
-    """Note the line that a path is on.
+    """Record the line number of a path.
+
+    Args:
+        seen: line numbers by path; ``path`` is added.
+        path: the path.
+        number: its line number.
+        where: file and line, for the error message.
 
     Raises:
-        UserError: it has been on another.
+        UserError: the path is already on another line.
     """
     if path in seen:
         raise UserError(f"{where}: {path} is already on line {seen[path]}")

@@ -1,4 +1,4 @@
-"""What NUS-WIDE's two forms share: its official files, and lists of ``path y1 ... yC`` lines."""
+"""Common code of the NUS-WIDE datasets: the official files, and lists of ``path y1 ... yC`` lines."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ WANTED = "NUS-WIDE's folder with ImageList, Groundtruth, ConceptsList and Flickr
 ADVICE = "NUS-WIDE's photographs can't be downloaded by a program; docs/datasets.md says how to get them"
 
 CONCEPTS = 81
-# Where the official archives put their files, depending on what they are unpacked into.
+# Possible locations of the official files, depending on the folder that the archives are unpacked into.
 IMAGE_LIST = ("ImageList/Imagelist.txt", "ImageList/ImageList.txt", "Imagelist.txt", "ImageList.txt")
 CONCEPT_LIST = ("ConceptsList/Concepts81.txt", "Concepts81.txt")
 LABELS = ("Groundtruth/AllLabels", "AllLabels", "Groundtruth")
@@ -20,19 +20,19 @@ PHOTOGRAPHS = ("Flickr/", "images/", "", "Flickr/Flickr/")
 
 
 class NusWide(PictureFiles):
-    """NUS-WIDE's photographs that have at least one of some of its 81 concepts.
+    """NUS-WIDE's photographs that have at least one of the C most frequent of its 81 concepts.
 
     Chua et al., "NUS-WIDE: A Real-World Web Image Database from National University of Singapore", CIVR 2009.
 
     Args:
         path: the dataset's folder, or a zip archive of it.
-        labels: a file of ``path y1 ... yC`` lines below ``path`` instead of the official lists; its classes are
-            named by ``classes.txt``, else by the official list where C is 81, else "0" to "C-1".
-        concepts: C, how many of the most frequent count. Frequencies are over all 269,648 photographs,
-            ties go to the concept that the official list names first. Columns keep the list's order.
+        labels: a file of ``path y1 ... yC`` lines below ``path``, used instead of the official lists. Class names
+            come from ``classes.txt``, else from the official list if C is 81, else they are "0" to "C-1".
+        concepts: C, the number of most frequent concepts to use. Frequencies are over all 269,648 photographs. In a
+            tie, the concept that comes first in the official list wins. Columns keep the list's order.
 
     Raises:
-        UserError: a list is missing or isn't what it should be, with file and line; or photographs are missing.
+        UserError: a list is missing or invalid (the message names the file and the line), or photographs are missing.
     """
 
     def __init__(self, path: str | None, labels: str | None, concepts: int) -> None:
@@ -85,7 +85,7 @@ def _concepts(files: Files, name: str) -> list[str]:
 
 
 def _column(files: Files, name: str, count: int, image_list: str) -> npt.NDArray[np.uint8]:
-    """One concept's labels, one a line."""
+    """One concept's labels (count,) uint8, from a file with one label per line."""
     values = files.text(name).split()
     if not set(values) <= {"0", "1"}:
         number, line = next((n, line) for n, line in _lists.lines(files, name) if line not in ("0", "1"))
@@ -96,7 +96,7 @@ def _column(files: Files, name: str, count: int, image_list: str) -> npt.NDArray
 
 
 def _first(files: Files, places: tuple[str, ...]) -> str:
-    """The first of these files that is there."""
+    """The first of these files that exists."""
     for place in places:
         if files.has(place):
             return place
@@ -104,6 +104,6 @@ def _first(files: Files, places: tuple[str, ...]) -> str:
 
 
 def _folder(files: Files, names: list[str]) -> str:
-    """Where the photographs are; of several places, where most of a sample are."""
+    """The folder of the photographs: the one of ``PHOTOGRAPHS`` that holds most of a sample."""
     sample = names[:: max(1, len(names) // 1000)]
     return max(PHOTOGRAPHS, key=lambda folder: sum(files.has(f"{folder}{name}") for name in sample))

@@ -24,18 +24,18 @@ WANTED = (
 
 
 class Cifar10(Dataset):
-    """CIFAR-10's published train and test parts pooled, 6,000 images a class, as both papers do.
+    """CIFAR-10's published train and test sets pooled, 6,000 images per class, as in both papers.
 
-    The protocol splits them anew. A number of images other than 60,000 is a warning, not an error.
+    The protocol draws its own split. A number of images other than 60,000 is a warning, not an error.
 
     Args:
-        path: where ``cifar-10-batches-py/`` is (the published python version), or class folders
-            ``train/<class>/*`` and ``test/<class>/*`` (a folder or a zip archive).
-        download: fetch the published files into ``path``, checked against their MD5 by torchvision, where they
-            aren't there yet.
+        path: a folder that contains ``cifar-10-batches-py/`` (the published python version), or a folder or zip
+            archive with class folders ``train/<class>/*`` and ``test/<class>/*``.
+        download: if ``path`` doesn't hold the dataset yet, download the published files into it; torchvision checks
+            their MD5.
 
     Raises:
-        UserError: neither is there, a part is missing or isn't what it should be, or the download failed.
+        UserError: neither form is found, a part is missing or invalid, or the download failed.
     """
 
     published = 60_000
@@ -81,10 +81,10 @@ class Cifar10(Dataset):
 
 
 class _Plain(pickle.Unpickler):
-    """Reads numbers, texts and arrays, and runs nothing: a pickle can otherwise hold any program."""
+    """Unpickles only numbers, strings and arrays. An unrestricted pickle can run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # NumPy's module has had two names.
+        # NumPy renamed this module.
         module = module.replace("numpy.core", "numpy._core")
         allowed = {
             ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"),
@@ -103,13 +103,13 @@ def _batch(files: Files, name: str) -> tuple[Any, list[int], list[str]]:
         labels, ids = [int(label) for label in content["labels"]], [str(text) for text in content["filenames"]]
         if not len(pixels) == len(labels) == len(ids) or not set(labels) <= set(range(len(CLASSES))):
             raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {len(ids)} names")
-    except Exception as error:  # a broken pickle raises whatever it likes
+    except Exception as error:  # a broken pickle can raise any exception
         raise UserError(f"{files.root / name}: not one of CIFAR-10's files ({error}); fetch the archive anew") from None
     return pixels, labels, ids
 
 
 def _is_there(path: Path) -> bool:
-    """Whether ``path`` is an archive or holds one of the two forms, whole or not."""
+    """Whether ``path`` is a file or contains one of the two forms, complete or not."""
     return path.is_file() or any((path / name).is_dir() for name in (FOLDER, *PARTS))
 
 

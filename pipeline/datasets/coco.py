@@ -12,29 +12,29 @@ from pipeline.runtime.errors import UserError
 WANTED = "COCO 2017's folder with annotations, train2017 and val2017 (see docs/datasets.md)"
 ADVICE = "docs/datasets.md says where the pictures belong"
 PARTS = ("train2017", "val2017")
-# All that is read of the annotations; outlines are nine tenths of the file.
+# The only keys of the annotations that are kept; outlines are nine tenths of the file.
 KEYS = ("images", "annotations", "categories", "id", "name", "file_name", "image_id", "category_id")
 
-#: Picture names by image id, class names by category id, and (image id, category id) of every annotation.
+#: Image file names by image id, class names by category id, and (image id, category id) of every annotation.
 Part = tuple[dict[int, str], dict[int, str], set[tuple[int, int]]]
 
 
 class Coco(PictureFiles):
-    """The 118,287 train and 5,000 validation pictures pooled, 123,287 in all, as the HSWD paper counts them.
+    """The 118,287 train and 5,000 validation images pooled, 123,287 in all, as the HSWD paper counts them.
 
-    A picture has a label where it has an annotation of that category, of a crowd or not. Classes are ordered by
+    An image has a label if it has an annotation of that category, crowd annotations included. Classes are ordered by
     category id (1 to 90 with gaps).
 
-    The paper says that each picture has at least one label, but 1,069 have none. They stay, without any:
-    protocols draw queries, training and validation images from labelled ones only, so these are in the database
-    at most, where nothing is similar to them.
+    The paper says that each image has at least one label, but 1,069 have none. They are kept without labels.
+    Protocols draw query, training and validation images only from labelled images, so unlabelled images can only be
+    in the database, where they are relevant to no query.
 
     Args:
         path: the folder (or a zip archive of it) with ``annotations/instances_train2017.json``,
             ``annotations/instances_val2017.json``, ``train2017/`` and ``val2017/``.
 
     Raises:
-        UserError: annotations are missing or aren't what COCO publishes, or pictures are missing.
+        UserError: annotations are missing or not in COCO's published form, or images are missing.
     """
 
     published = 123_287
@@ -43,7 +43,7 @@ class Coco(PictureFiles):
         files = Files(path, WANTED)
         where = [f"annotations/instances_{part}.json" for part in PARTS]
         files.require(where, "files of annotations", "docs/datasets.md shows where they belong")
-        # One after the other, so that only one file's content is in memory.
+        # Read one after the other, so that only one file's content is in memory.
         parts = [_read(files, name, part) for name, part in zip(where, PARTS, strict=True)]
         categories = parts[0][1]
         if parts[1][1] != categories:

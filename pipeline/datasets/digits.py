@@ -8,7 +8,14 @@ from pipeline.runtime.errors import UserError
 
 
 class Digits(Dataset):
-    """Optical digits of the UCI repository as scikit-learn ships them; grey values 0-16 become 0-255."""
+    """The UCI repository's optical digits as included in scikit-learn; grey values 0-16 are scaled to 0-255.
+
+    Args:
+        path: null, since there are no files.
+
+    Raises:
+        UserError: ``path`` is given.
+    """
 
     published = 1797
 

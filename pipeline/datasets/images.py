@@ -22,20 +22,20 @@ Labelled = tuple[list[str], npt.NDArray[np.uint8], list[str]]
 
 
 class Images(PictureFiles):
-    """Pictures of a folder or a zip archive, with one, several or no labels each.
+    """Images in a folder or a zip archive, each with one, several or no labels.
 
     Args:
         path: the folder or archive.
-        labels: the file below ``path`` that labels the pictures; paths in it count from ``path``.
+        labels: the file below ``path`` that labels the images; paths in it are relative to ``path``.
 
-            * ``*.csv``: a header with the columns ``path`` and ``label`` (others are left aside); several labels
-              of a picture are separated by ``|`` or ``;``. Classes are the labels that occur, sorted.
-            * any other: lines of ``path y1 ... yC``, each y 0 or 1. Class names come from ``classes.txt`` (one a
-              line) beside it or at the root; without one they are "0" to "C-1".
-            * null: class folders, ``<class>/**/*.jpg`` and other picture files. Classes are the folders, sorted.
+            * ``*.csv``: a header with the columns ``path`` and ``label`` (other columns are ignored). Several labels
+              of an image are separated by ``|`` or ``;``. Classes are the labels that occur, sorted.
+            * any other file: lines of ``path y1 ... yC``, each y 0 or 1. Class names come from ``classes.txt`` (one
+              per line) in the same folder or at the root; without it they are "0" to "C-1".
+            * null: class folders, ``<class>/**/*.jpg`` and other image files. Classes are the folders, sorted.
 
     Raises:
-        UserError: a file is missing or isn't as above; the message names the file and the line.
+        UserError: a file is missing or not in one of these forms; the message names the file and the line.
     """
 
     def __init__(self, *, path: str | None, labels: str | None = None) -> None:
@@ -64,7 +64,7 @@ def _list(files: Files, name: str) -> Labelled:
 def _csv(files: Files, name: str) -> Labelled:
     rows: dict[str, int] = {}
     labels_of: list[list[str]] = []
-    # Ends of lines are the csv module's business.
+    # newline="" leaves line endings to the csv module.
     reader = csv.reader(io.StringIO(files.text(name), newline=""), strict=True)
     header: list[str] | None = None
     try:
@@ -119,10 +119,13 @@ def _folders(files: Files) -> Labelled:
 
 
 def _left_out(files: Files, taken: set[str], by_folder: list[str] | None) -> dict[str, int]:
-    """How many files that may be pictures weren't taken, by reason.
+    """Count the files that may be images but aren't used, by reason.
 
     Args:
-        by_folder: the classes, where they are the names of folders; each folder without a picture is named then.
+        files: the dataset's files.
+        taken: names of the images that are used.
+        by_folder: the classes if they are folder names, else None. With class folders, each folder without an image
+            is listed too.
     """
     others = [name for name in files.names if name not in taken]
     if by_folder is None:
@@ -135,7 +138,7 @@ def _left_out(files: Files, taken: set[str], by_folder: list[str] | None) -> dic
 
 
 def _indicators(labels_of: list[list[str]]) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """Multi-hot labels (n, C) and the sorted names that they stand for."""
+    """Multi-hot labels (n, C) and the sorted names of their columns."""
     classes = sorted({label for own in labels_of for label in own})
     number = {label: column for column, label in enumerate(classes)}
     multi_hot = np.zeros((len(labels_of), len(classes)), np.uint8)

@@ -6,8 +6,8 @@ from pipeline.datasets._nuswide import NusWide
 class NusWide81(NusWide):
     """NUS-WIDE's photographs with at least one of its 81 concepts.
 
-    The HSWD paper (appendix) gives 269,648 images with at least one concept. That is the number of all
-    photographs; without the 60,301 that have none it is 209,347, the number here.
+    The HSWD paper (appendix) states 269,648 images with at least one concept. That is the number of all
+    photographs. Without the 60,301 photographs that have no concept, 209,347 remain; this dataset uses these.
 
     Args:
         path: the folder of the official files.

@@ -13,31 +13,31 @@ from pipeline.runtime.ranges import NonNegativeInt, PositiveInt
 CLASSES = "arrow bar circle cross diamond hexagon ring square star triangle".split()
 # Independent streams of one seed.
 _LABELS, _PICTURES = 0, 1
-# Words of 64 random bits that one picture takes before its noise.
+# Number of 64-bit random words that each image consumes before its noise.
 _WORDS = 32
-# How far a shape's hue is from its kind's own, at most, in turns of the colour circle.
+# Maximum distance of a shape's hue from its class's hue, as a fraction of the colour circle.
 _HUE = 0.15
 
 
 class Shapes(Dataset):
-    """One shape of each of a picture's labels, on a noisy ground that fades from one colour to another.
+    """Synthetic images: one shape for each label of an image, on a noisy background with a colour gradient.
 
-    The label is the kind of shape. Its place, size, tilt and brightness say nothing about it; its hue is drawn
-    from a third of the colour circle, around one that belongs to the kind, which makes a little training go a long way.
-    Shapes may hide parts of each other.
+    The label is the kind of shape. Position, size, tilt, saturation and brightness are independent of the label. The
+    hue is drawn from about a third of the colour circle around the class's hue, so that short training is enough to
+    learn the classes. Shapes may overlap.
 
-    Picture ``row`` and its labels depend on ``seed``, ``row`` and ``side`` alone, whatever ``images`` is. All
-    random numbers are Philox's own output, which NumPy keeps the same in every version; edges of shapes are as
-    the installed version of Pillow draws them. Nothing is kept in memory but labels and ids.
+    Image ``row`` and its labels depend only on ``seed``, ``row`` and ``side``, not on ``images``. All random numbers
+    are raw Philox output, which NumPy keeps the same in every version. The edges of shapes depend on the installed
+    version of Pillow. Only labels and ids are kept in memory.
 
     Args:
-        path: null; there are no files.
-        images: how many pictures.
-        seed: another seed, other pictures.
-        side: pixels of the square that a picture is drawn on; ``image_size`` is what is stored.
+        path: null, since there are no files.
+        images: number of images.
+        seed: determines the images and their labels.
+        side: side in pixels of the square on which an image is drawn; ``image_size`` is the stored size.
 
     Raises:
-        UserError: a path is given.
+        UserError: ``path`` is given.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class Shapes(Dataset):
         self.class_names = CLASSES
         self.ids = [str(row) for row in range(images)]
         words = _philox(seed, _LABELS).random_raw((images, 1 + len(CLASSES)))
-        # Each row's kinds in random order; the first one, two or three are its labels.
+        # Put the classes of each row in random order; the first one, two or three are its labels.
         kinds = np.argsort(words[:, 1:], axis=1, kind="stable")
         counts = 1 + words[:, :1] % np.uint64(3)
         self.labels = np.zeros((images, len(CLASSES)), np.uint8)
         np.put_along_axis(self.labels, kinds, (np.arange(len(CLASSES)) < counts).astype(np.uint8), axis=1)
 
     def picture(self, row: int) -> Image.Image:
-        """Draw picture number ``row``, (side, side) RGB."""
+        """Draw the image of a row: (side, side) RGB."""
         side = self.side
         stream = _philox(self.seed, _PICTURES, row)
         numbers = iter(((stream.random_raw(_WORDS) >> np.uint64(11)) * 2.0**-53).tolist())
         picture = _ground(side, next(numbers), next(numbers))
         draw = ImageDraw.Draw(picture)
-        # Each shape gets a quarter of the picture of its own to be somewhere near.
+        # Each shape is placed near the centre of a different quarter of the image.
         quarters = [(0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7)]
         for kind in np.flatnonzero(self.labels[row]):
             x, y = quarters.pop(int(next(numbers) * len(quarters)))
@@ -77,22 +77,22 @@ class Shapes(Dataset):
 
 
 def _philox(seed: int, stream: int, block: int = 0) -> Any:
-    """A generator of raw words; each block of a stream is 2^64 numbers of its own."""
-    # Seeds above 64 bits are as good as any below.
+    """A Philox bit generator. Different streams and blocks don't overlap (each block has 2^64 counter values)."""
+    # Larger seeds are reduced modulo 2^64.
     return np.random.Philox(
         key=np.array([seed % 2**64, stream], np.uint64), counter=np.array([0, block, 0, 0], np.uint64)
     )
 
 
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
-    """Hue in turns, the others in [0, 1], as RGB bytes."""
+    """Convert HSV to RGB bytes: hue as a fraction of the colour circle, saturation and value in [0, 1]."""
     parts = ((hue * 6 + shift) % 6 for shift in (5, 3, 1))
     red, green, blue = (round(255 * value * (1 - saturation * max(0.0, min(part, 4 - part, 1.0)))) for part in parts)
     return red, green, blue
 
 
 def _ground(side: int, first: float, second: float) -> Image.Image:
-    """From one dull colour on the left to another on the right."""
+    """The background: a horizontal gradient between two colours of low saturation, given by their hues."""
     share = np.linspace(0, 1, side)[None, :, None]
     left, right = (np.array(_colour(hue, 0.3, 0.5)) for hue in (first, second))
     row = np.round(left * (1 - share) + right * share).astype(np.uint8)
@@ -100,11 +100,11 @@ def _ground(side: int, first: float, second: float) -> Image.Image:
 
 
 def _around(*corners: tuple[float, float]) -> list[tuple[float, float]]:
-    """Corners from (distance from the centre, angle in turns)."""
+    """Corners (x, y) from polar coordinates: distance from the centre, and angle as a fraction of a full turn."""
     return [(distance * math.sin(math.tau * turn), -distance * math.cos(math.tau * turn)) for distance, turn in corners]
 
 
-#: Corners at tilt 0 around (0, 0), none further away than 1; a circle and a ring have none.
+#: Corners at tilt 0 around (0, 0), at a distance of about 1 or less. Circle and ring have no corners.
 _CORNERS: dict[str, list[tuple[float, float]]] = {
     "arrow": [(0, -1), (0.8, -0.1), (0.3, -0.1), (0.3, 0.9), (-0.3, 0.9), (-0.3, -0.1), (-0.8, -0.1)],
     "bar": [(-1, -0.22), (1, -0.22), (1, 0.22), (-1, 0.22)],
@@ -132,7 +132,7 @@ def _draw(
             draw.ellipse(box, outline=colour, width=max(1, round(0.3 * radius)))
         return
     cos, sin = math.cos(tilt), math.sin(tilt)
-    # Whole pixels: no machine's last digit of a sine changes the picture.
+    # Round to whole pixels, so that the last digit of a sine, which varies between machines, doesn't matter.
     corners = [
         (round(x + radius * (cos * a - sin * b)), round(y + radius * (sin * a + cos * b))) for a, b in _CORNERS[kind]
     ]

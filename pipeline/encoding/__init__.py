@@ -1,1 +1,1 @@
-"""From images to codes: the device, the pixels on it, the network, and a pass over many images."""
+"""From images to hash codes: device selection, image batches on the device, the network, and encoding."""

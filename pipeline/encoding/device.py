@@ -1,4 +1,4 @@
-"""Where tensors live and how precisely they are computed."""
+"""Device, numerical precision and determinism."""
 
 import os
 import platform
@@ -16,12 +16,14 @@ from pipeline.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Compute:
-    """What params.yaml's ``compute`` section comes to on this machine; a network is made for one and carries it.
+    """The device and precision that params.yaml's ``compute`` section selects on this machine.
+
+    Each network stores the ``Compute`` that it was made for.
 
     Args:
-        device: where weights, images and codes live.
-        precision: ``float32`` or ``bfloat16``: what a network's layers compute in. Weights, outputs, losses and
-            optimizers are float32 with either.
+        device: the device of weights, images and codes.
+        precision: ``float32`` or ``bfloat16``, in which the network's layers compute. Weights, outputs, losses and
+            optimizers are float32 in both cases.
     """
 
     device: torch.device
@@ -29,25 +31,28 @@ class Compute:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """channels_last for bfloat16, whose convolutions want it on every device."""
+        """channels_last for bfloat16, whose convolutions are meant for it on every device; else contiguous."""
         return torch.channels_last if self.precision == "bfloat16" else torch.contiguous_format
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Layers called within it compute in ``precision``."""
+        """A context manager; layers called inside compute in ``precision``."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
 
 
 def choose(section: dict[str, Any]) -> Compute:
-    """The device and precision of params.yaml's ``compute`` section, and that many CPU threads for this process.
+    """Choose the device and precision, and set the number of CPU threads of this process.
 
-    Device ``auto`` is CUDA, then MPS, then the CPU. Precision ``auto`` is bfloat16 on CUDA, float32 elsewhere.
-    float32 is full precision: TensorFloat-32, which cuDNN would take for convolutions, is off.
+    Device ``auto`` is CUDA if available, else MPS, else the CPU. Precision ``auto`` is bfloat16 on CUDA and float32
+    elsewhere. float32 is full precision: TensorFloat-32, which cuDNN uses for convolutions by default, is off.
+
+    Args:
+        section: params.yaml's ``compute`` section.
 
     Raises:
-        UserError: the device that is asked for isn't there.
+        UserError: the given device isn't available.
     """
     torch.set_num_threads(section["threads"])
-    # Settings of the process, so made for every stage. Under bfloat16 nothing but losses is left in float32.
+    # These settings apply to the whole process. Under bfloat16, only the losses are still computed in float32.
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     device, precision = _device(section["device"]), section["precision"]
@@ -67,16 +72,16 @@ def _device(name: str) -> torch.device:
 
 
 def computes_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 by itself: AVX512-BF16 (all that have AMX have it too), or ARM's."""
+    """Whether this CPU has bfloat16 instructions: AVX512-BF16 (included in every CPU with AMX), or ARM's."""
     if platform.machine() in ("x86_64", "AMD64"):
-        # oneDNN's own answer is yes for all of AVX512, where it converts to float32 and back.
+        # oneDNN's own check is true for every AVX512 CPU, since it can convert to float32 and back.
         return bool(torch.cpu._is_avx512_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-@cache  # once a process: a stage may train many networks
+@cache  # warn once per process: a stage may train many networks
 def warn_if_emulated(compute: Compute) -> None:
-    """A line on standard error where the CPU has to emulate ``bfloat16``; it then only takes longer."""
+    """Print a warning to standard error if the CPU has to emulate ``bfloat16``, which is only slower."""
     if compute.device.type == "cpu" and compute.precision == "bfloat16" and not computes_bfloat16():
         print(
             "warning: compute.precision: this CPU has no bfloat16 instructions (AVX512-BF16, AMX); "
@@ -86,13 +91,18 @@ def warn_if_emulated(compute: Compute) -> None:
 
 
 def make_deterministic(seed: int, device: torch.device) -> None:
-    """Fix weights' initialization, dropout and algorithms; the same run on one machine gives the same bytes."""
+    """Seed torch and select deterministic algorithms, so that a repeated run on one machine gives the same bytes.
+
+    Args:
+        seed: seed of torch's global generator (weight initialization, dropout).
+        device: the device that is used.
+    """
     torch.manual_seed(seed)
     if device.type == "cuda":
-        # On the CPU nothing here has a non-deterministic algorithm, and the switch imports torch's compiler (1.8 s).
-        # cuBLAS reads its variable when it is first used.
+        # Only for CUDA: the CPU algorithms used here are deterministic, and use_deterministic_algorithms imports
+        # torch's compiler (1.8 s). cuBLAS reads the environment variable at its first use.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Nothing here reads memory that wasn't written; the switch would have every new tensor filled first.
+        # Don't fill every new tensor: no code here reads uninitialized memory.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False

@@ -1,4 +1,4 @@
-"""Raw outputs of many images, and a cell's packed codes on disk."""
+"""Compute the network's raw outputs for many images, and write a cell's packed codes to disk."""
 
 from pathlib import Path
 
@@ -14,24 +14,33 @@ from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.outputs import write_json
 
-#: Images a forward pass, at most; larger batches don't fit a CPU's cache, or leave a GPU idle.
+#: Maximum number of images per forward pass; larger batches don't fit a CPU's cache, or leave a GPU idle.
 BATCH = {"cpu": 256, "cuda": 4096, "mps": 512}
-#: Pixels of input a forward pass, at most: 668 images of 224 x 224. VGG's first layer has 64 values for each pixel,
+#: Maximum number of input pixels per forward pass: 668 images of 224 x 224. VGG's first layer has 64 values per pixel,
 #: 4 GiB in bfloat16.
 PIXELS = 1 << 25
 
 
 def outputs(network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device) -> Tensor:
-    """Raw head outputs (n, K) float32, on the CPU, of ``images[indices]``, in evaluation mode.
+    """Raw head outputs for ``images[indices]`` in evaluation mode.
 
-    Images are read while those before them are encoded; nothing is kept.
+    The next images are read while a batch is encoded. No images are kept in memory.
+
+    Args:
+        network: the hashing network.
+        images: (N, S, S, 3) uint8, usually memory-mapped.
+        indices: (n,) rows to encode.
+        device: the network's device.
+
+    Returns:
+        (n, K) float32 on the CPU.
     """
     return outputs_of(network, Mapped(images, indices, device)).cpu()
 
 
 @torch.no_grad()
 def outputs_of(network: HashNetwork, images: Pixels) -> Tensor:
-    """The same of images that may be on the device already; the result stays there."""
+    """Raw head outputs (n, K) float32 for n images in evaluation mode; the result is on the network's device."""
     was_training = network.training
     network.eval()
     batches = [network(batch) for batch in images.in_order(batch_size(network))]
@@ -40,17 +49,24 @@ def outputs_of(network: HashNetwork, images: Pixels) -> Tensor:
 
 
 def batch_size(network: HashNetwork) -> int:
-    """Images a forward pass."""
+    """Number of images per forward pass."""
     return max(1, min(BATCH[network.shift.device.type], PIXELS // network.input_size**2))
 
 
 def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torch.device, target: Path) -> None:
-    """Write the packed codes of query and database, with what a search index needs beside them.
+    """Write the packed codes of query and database, with all data that a search index needs.
 
     For each part: ``<part>_codes.npy`` (n, ceil(K/8)) uint8, ``<part>_labels.npy`` (n, ceil(C/8)) uint8 and
-    ``<part>_indices.npy`` (n,) int64, the images' positions in the prepared arrays. ``codes.json`` holds
-    the lengths, the bit order, and the quantization error: the mean over bits and database images of
-    ||u| - 1|, how far raw outputs are from the -1/+1 that they become.
+    ``<part>_indices.npy`` (n,) int64, the images' positions in the prepared arrays. ``codes.json`` contains the code
+    length, the number of classes, the bit order, the data's content hash, and the quantization error: the mean of
+    ||u| - 1| over bits and database images, i.e. the distance of raw outputs from their binary codes.
+
+    Args:
+        network: the trained network.
+        data: the prepared dataset.
+        split: the split of the cell's seed.
+        device: the network's device.
+        target: the folder to write into.
     """
     errors = {}
     for part in ("query", "database"):

@@ -1,4 +1,4 @@
-"""Pixels on the device: uint8 until the moment a batch is used."""
+"""Image batches on the device, kept as uint8 until they are used."""
 
 import os
 from collections import deque
@@ -15,30 +15,35 @@ from torch.nn import functional
 from pipeline.backbones import Backbone
 from pipeline.encoding.transfer import Arrival, Images, Rows, arrivals
 
-# Batches that are read before they are needed, each by a thread of its own.
+# Number of batches that are read ahead, each by its own thread.
 _AHEAD = 2
-# Images read at a time on their way to where they are held.
+# Number of images that are read at a time when all are copied to the device.
 _AT_ONCE = 1024
 
 
 class Pixels(Protocol):
-    """Images that batches are taken from, wherever they are."""
+    """A set of images from which batches are taken, on the device or on disk."""
 
     def __len__(self) -> int: ...
 
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """For each (b,) indices on the device, its images (b, 3, S, S) uint8 on the device."""
+        """Yield the images of each batch, (b, 3, S, S) uint8 on the device, given its (b,) indices on the device."""
         ...
 
     def in_order(self, size: int) -> Iterator[Tensor]:
-        """All images, (b, 3, S, S) uint8 on the device: ``size`` at a time, the last time maybe fewer."""
+        """Yield all images in order, (b, 3, S, S) uint8 on the device; b is ``size``, or less in the last batch."""
         ...
 
 
 def pixels(images: Images, rows: Rows, device: torch.device) -> Pixels:
-    """``images[rows]``, held on the device where they fit into half of its free memory, else read as they are used.
+    """Provide ``images[rows]``: held on the device if they fit into half of its free memory, else read on demand.
 
-    Either way gives the same batches.
+    Both give the same batches.
+
+    Args:
+        images: (N, S, S, 3) uint8, usually memory-mapped.
+        rows: (n,) the rows to use.
+        device: the target device.
     """
     size = len(rows) * int(np.prod(images.shape[1:]))
     mapped = Mapped(images, rows, device)
@@ -46,7 +51,7 @@ def pixels(images: Images, rows: Rows, device: torch.device) -> Pixels:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes of memory that are free where images would be held."""
+    """Free memory in bytes where the images would be held: on the GPU for CUDA, else on the host."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -59,13 +64,13 @@ def _free(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Resident:
-    """All images as one tensor (n, 3, S, S) on the device; a batch copies nothing to or from it."""
+    """All images as one tensor (n, 3, S, S) on the device; a batch needs no transfer between host and device."""
 
     images: Tensor
 
     @classmethod
     def copy_of(cls, source: "Mapped") -> "Resident":
-        """Read a part at a time: nowhere is there a second copy of all images."""
+        """Copy all images of ``source`` to the device in parts, without a second full copy in memory."""
         height, width, channels = source.images.shape[1:]
         shape = (len(source), channels, height, width)
         held = torch.empty(shape, dtype=torch.uint8, device=source.device)
@@ -85,7 +90,7 @@ class Resident:
 
 @dataclass(frozen=True)
 class Mapped:
-    """Images in a memory-mapped file; while a batch is used, threads read the next ones."""
+    """Images in a memory-mapped file; threads read the next batches while one is used."""
 
     images: Images
     rows: Rows
@@ -97,7 +102,7 @@ class Mapped:
     def batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         if not batches:
             return iter(())
-        # All at once: asking the device for each batch's own would make every step wait for it.
+        # Copy all indices to the host at once: a copy per batch would make every step wait for the device.
         rows = self.rows[torch.cat(list(batches)).cpu().numpy()]
         ends = np.cumsum([len(batch) for batch in batches])
         return self._read(np.split(rows, ends[:-1]))
@@ -120,7 +125,7 @@ class Mapped:
 
 
 def _arrived(under_way: deque[tuple[Arrival, Future[None]]]) -> Arrival:
-    """The first of those that are under way, when it is there."""
+    """Wait for the oldest batch in flight to be read, and return its buffer."""
     arrival, reading = under_way.popleft()
     reading.result()
     return arrival
@@ -128,18 +133,18 @@ def _arrived(under_way: deque[tuple[Arrival, Future[None]]]) -> Arrival:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random shifts and mirror images, drawn per image on the device.
+    """Random crops and horizontal flips, drawn per image on the device.
 
     Args:
-        crop_padding: pixels of black border added before a random crop of the stored size; 0 for none.
-        flip: whether half of the images are mirrored left to right.
+        crop_padding: pixels of black border added before a random crop of the stored size; 0 for no crop.
+        flip: whether each image is flipped left to right with probability 0.5.
     """
 
     crop_padding: int
     flip: bool
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """(b, 3, S, S) uint8 in and out."""
+        """Augment a batch; images and result are (b, 3, S, S) uint8."""
         if self.crop_padding:
             images = self._crop(images, generator)
         if self.flip:
@@ -161,18 +166,24 @@ class Augmentation:
 
 
 def normalization(backbone: Backbone) -> tuple[Tensor, Tensor]:
-    """What ``normalized`` shifts and scales pixels of 0 to 255 by for a backbone: (3, 1, 1) each."""
+    """Shift and scale of a backbone for ``normalized``, for pixels of 0 to 255; (3, 1, 1) each."""
     shift, scale = (torch.tensor([255 * value for value in values]) for values in (backbone.mean, backbone.std))
     return shift.view(3, 1, 1), scale.view(3, 1, 1)
 
 
 def normalized(images: Tensor, shift: Tensor, scale: Tensor, input_size: int, layout: torch.memory_format) -> Tensor:
-    """uint8 pixels (b, 3, S, S) as the network's input: resized on the device, normalized, float32.
+    """Convert uint8 pixels to the network's input: float32, resized and normalized on the device.
 
     Args:
-        shift, scale: (3, 1, 1) on the device; the input is (pixel - shift) / scale.
+        images: (b, 3, S, S) uint8.
+        shift, scale: (3, 1, 1) on the device; the result is (pixel - shift) / scale.
+        input_size: side of the result in pixels.
+        layout: memory format of the result.
+
+    Returns:
+        (b, 3, input_size, input_size) float32.
     """
-    # A CPU takes nine times as long over three channels that alternate: there they are turned last.
+    # On a CPU, these steps take nine times as long in channels last with three channels. So convert the layout last.
     first = torch.contiguous_format if images.device.type == "cpu" else layout
     pixels = images.to(torch.float32, memory_format=first)
     if pixels.shape[-1] != input_size:

@@ -13,13 +13,16 @@ from pipeline.runtime.errors import UserError
 
 
 class HashNetwork(nn.Module):
-    """uint8 images (b, 3, S, S) to raw head outputs u (b, K), float32.
+    """Maps uint8 images (b, 3, S, S) to raw head outputs u (b, K), float32.
 
     Args:
-        backbone: features of an image.
-        code_length: K.
-        input_size: pixels that images are resized to on the device.
-        compute: where the network is to be, and what its layers compute in.
+        backbone: maps images to features.
+        code_length: K, the number of bits.
+        input_size: side in pixels to which images are resized on the device.
+        compute: the device that the network will be moved to, and the precision of its layers.
+
+    Raises:
+        UserError: ``input_size`` is too small for the backbone.
     """
 
     shift: Tensor
@@ -34,13 +37,13 @@ class HashNetwork(nn.Module):
             )
         self.backbone = backbone
         self.head = nn.Linear(backbone.num_features, code_length)
-        # Unit variance for unit features, whatever their number: outputs near 0 are a saddle of inner-product
-        # losses, from which all bits learn the same direction (at std 0.01, right for 4,096 features, dhn has
-        # mAP 0.56 on digits).
+        # Outputs have unit variance for unit features, whatever the number of features. Outputs near 0 would be a
+        # saddle point of inner-product losses, from which all bits learn the same direction (with std 0.01, which
+        # suits 4,096 features, dhn has mAP 0.56 on digits).
         nn.init.normal_(self.head.weight, std=backbone.num_features**-0.5)
         nn.init.zeros_(self.head.bias)
         self.input_size, self.compute = input_size, compute
-        # On the device with the weights, so that a step copies nothing to it; no part of what is stored.
+        # Buffers, so that they are on the device and a step needs no copy; not part of the state_dict.
         shift, scale = normalization(backbone)
         self.register_buffer("shift", shift, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
@@ -53,9 +56,17 @@ class HashNetwork(nn.Module):
 
 
 def build(section: dict[str, Any], code_length: int, compute: Compute) -> HashNetwork:
-    """The network of params.yaml's ``backbone`` section, on the device in its memory format.
+    """Build the network, on the device of ``compute`` and in its memory format.
 
-    Says in a line on standard error where the device has to emulate the precision.
+    Prints a warning to standard error if the device has to emulate the precision.
+
+    Args:
+        section: params.yaml's ``backbone`` section.
+        code_length: K.
+        compute: device and precision.
+
+    Raises:
+        UserError: unknown backbone, weights that can't be loaded, or an input size that is too small.
     """
     warn_if_emulated(compute)
     backbone = backbones.create(section["name"], weights=section["weights"])
@@ -64,9 +75,18 @@ def build(section: dict[str, Any], code_length: int, compute: Compute) -> HashNe
 
 
 def load(section: dict[str, Any], code_length: int, compute: Compute, weights: Path) -> HashNetwork:
-    """A trained network: built without pretrained weights, then filled from a cell's safetensors file.
+    """Load a trained network: built without pretrained weights, then filled from a cell's safetensors file.
 
-    Weights are stored in float32, whatever they were trained in.
+    Weights are always stored in float32, independent of the training precision.
+
+    Args:
+        section: params.yaml's ``backbone`` section.
+        code_length: K.
+        compute: device and precision.
+        weights: the safetensors file.
+
+    Returns:
+        the network in evaluation mode.
     """
     network = build({**section, "weights": "none"}, code_length, compute)
     network.load_state_dict(stored.weights(weights))

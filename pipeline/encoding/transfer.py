@@ -1,4 +1,4 @@
-"""How a batch of pixels gets from the host's memory to where it is used."""
+"""Transfer batches of images from host memory to the device."""
 
 from typing import Protocol
 
@@ -12,22 +12,29 @@ Rows = npt.NDArray[np.int64]
 
 
 def to_device(images: Images, device: torch.device) -> Tensor:
-    """Images (n, S, S, 3) uint8 as a new (n, 3, S, S) uint8 tensor on the device."""
+    """Copy images (n, S, S, 3) uint8 to a new (n, 3, S, S) uint8 tensor on the device."""
     return _channels_first(torch.from_numpy(np.ascontiguousarray(images)).to(device))
 
 
 class Arrival(Protocol):
-    """Takes one batch after the other: ``read`` in a thread of its own, then ``take`` in the thread that uses it."""
+    """A reusable buffer for one batch: ``read`` is called in a reader thread, then ``take`` in the consumer thread."""
 
     def read(self, images: Images, rows: Rows) -> None: ...
 
     def take(self) -> Tensor:
-        """The batch that was read, (b, 3, S, S) uint8 on the device."""
+        """Return the batch that was read, (b, 3, S, S) uint8 on the device."""
         ...
 
 
 def arrivals(count: int, images: Images, batch_size: int, device: torch.device) -> list[Arrival]:
-    """As many as there are to be batches under way, each with room for ``batch_size`` images."""
+    """Make the buffers of a pipeline.
+
+    Args:
+        count: number of batches that can be in flight.
+        images: the images to read, (n, S, S, 3) uint8.
+        batch_size: maximum number of images per batch.
+        device: the target device.
+    """
     if device.type == "cuda":
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         return [_ToCuda((batch_size, *images.shape[1:]), device, stream) for _ in range(count)]
@@ -35,7 +42,7 @@ def arrivals(count: int, images: Images, batch_size: int, device: torch.device) 
 
 
 class _Plain:
-    """For the CPU, and for devices that can't copy while they compute."""
+    """Buffer for the CPU, and for devices that can't copy while they compute."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -48,21 +55,22 @@ class _Plain:
 
 
 class _ToCuda:
-    """Page-locked memory that a thread fills, copied by a stream of its own while the GPU computes.
+    """Buffer of pinned memory that a reader thread fills and a separate CUDA stream copies while the GPU computes.
 
-    The thread that trains never waits for the GPU: it queues the use of a batch behind the batch's arrival. The
-    thread that reads does, before it overwrites a batch whose use is still queued, so no more batches
-    than these are ever under way, however far training runs ahead of the GPU.
+    The training thread never waits for the GPU: its stream waits for the copy. The reader thread does wait for the
+    GPU, until the previous batch in this buffer has been used. So the number of batches in flight is limited to the
+    number of buffers, even if training queues work far ahead of the GPU.
     """
 
     def __init__(self, shape: tuple[int, ...], device: torch.device, stream: torch.cuda.Stream) -> None:
         self._host = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         self._there = torch.empty(shape, dtype=torch.uint8, device=device)
-        # Between two streams memory changes hands only when the one that had it is done with it.
+        # The memory was allocated on the current stream and is used on ``stream``: wait for earlier work on it, and
+        # tell the allocator not to reuse it before ``stream`` is done.
         stream.wait_stream(torch.cuda.current_stream(device))
         self._there.record_stream(stream)
         self._stream, self._size = stream, 0
-        # Blocking: a thread that waits sleeps, rather than spin on the core that training needs.
+        # blocking=True: a waiting thread sleeps instead of spinning on a core that training needs.
         self._arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         self._taken = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
@@ -70,7 +78,8 @@ class _ToCuda:
         self._taken.synchronize()
         self._size = len(rows)
         host = self._host[: self._size]
-        # Rows are known to be there; checking them again would make NumPy read into a buffer of its own first.
+        # The rows are valid, so mode="clip" changes none. The default, which checks them, would make NumPy read into
+        # a temporary buffer first.
         np.take(images, rows, axis=0, out=host.numpy(), mode="clip")
         with torch.cuda.stream(self._stream):
             self._there[: self._size].copy_(host, non_blocking=True)

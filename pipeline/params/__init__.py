@@ -1,7 +1,7 @@
-"""params.yaml: what it may say, checked whole before every stage; and how a study writes it.
+"""params.yaml: its schema, the check that runs before every stage, and how it is written from a study.
 
-A check can refuse a file but never changes a value, fills none in and converts none. So no stage names this package
-among its dependencies: an edit here can't change a result.
+The check can reject a file, but it never changes, fills in or converts a value. An edit here can't change a result,
+so no stage in dvc.yaml depends on this package.
 """
 
 from pipeline.params.check import check, read

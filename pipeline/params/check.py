@@ -1,4 +1,4 @@
-"""Read params.yaml and check it whole; every mistake is one line."""
+"""Read params.yaml and check all of it; each mistake is reported in one line."""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
     """Read and check a params file.
 
     Returns:
-        the file's content, just as it stands there.
+        the file's content, unchanged.
 
     Raises:
-        UserError: the file is missing, isn't YAML or breaks the schema; one line a mistake.
+        UserError: the file is missing, isn't YAML or violates the schema; one line per mistake.
     """
     try:
         content: dict[str, Any] = parse(path.read_bytes().decode("utf-8-sig"))
@@ -42,7 +42,11 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
 
 
 def check(content: Any) -> list[str]:
-    """All that is wrong with a params file's content, one line each; empty when nothing is."""
+    """Check the content of a params file.
+
+    Returns:
+        one line per mistake; empty if the content is valid.
+    """
     if not isinstance(content, dict):
         return ["expected sections such as 'dataset:' and 'grid:', found none"]
     if odd := list(_odd_keys(content)):
@@ -62,7 +66,7 @@ def check(content: Any) -> list[str]:
 
 
 def _odd_keys(content: Any, place: str = "") -> Iterator[str]:
-    """Keys that aren't text, which a dotted name can't reach."""
+    """Errors for keys that aren't strings, since a dotted name can't refer to them."""
     if isinstance(content, dict):
         for key, value in content.items():
             if isinstance(key, str):
@@ -75,25 +79,25 @@ def _odd_keys(content: Any, place: str = "") -> Iterator[str]:
 
 
 def _chosen(content: dict[str, Any], section: str, key: str, place: str) -> str | None:
-    """The entry of a package that a section names, if there is one of that name."""
+    """The registered name that ``section.key`` gives, such as a dataset's; None if it is missing or unknown."""
     found = content.get(section)
     name = found.get(key) if isinstance(found, dict) else None
     return name if isinstance(name, str) and name in entries(place) else None
 
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
-    """What no section can see by itself. Malformed sections are skipped: the schema has named them."""
+    """Errors that involve several sections. Malformed sections are skipped, since the schema reports them."""
     problems = _missing_sections(content) + _unequal_tries(content) + _at_odds(content) + _unwatched(content)
     training = content.get("training")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
-        if type(epochs) is int and type(every) is int and every > epochs > 0:  # a bool is no number here
+        if type(epochs) is int and type(every) is int and every > epochs > 0:  # type() excludes bool
             problems.append(f"training.validate_every: expected at most training.epochs ({epochs}), found {every}")
     return problems
 
 
 def _part(content: dict[str, Any], *path: str, kind: type) -> Any:
-    """What stands at a place in the file; an empty ``kind`` where it is something else."""
+    """The value at a path of keys; an empty ``kind`` if it is missing or has another type."""
     here: Any = content
     for key in path:
         here = here.get(key) if isinstance(here, dict) else None
@@ -105,7 +109,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _missing_sections(content: dict[str, Any]) -> list[str]:
-    """Methods and quantizers that a section uses, but that have no section of their own."""
+    """Errors for methods and quantizers that are used but have no section with their hyperparameters."""
     problems = []
     for kind in ("methods", "quantizers"):
         for user in ("grid", "timing", "batch_size"):
@@ -122,7 +126,7 @@ def _missing_sections(content: dict[str, Any]) -> list[str]:
 
 
 def _unequal_tries(content: dict[str, Any]) -> list[str]:
-    """Tuning that would favour a quantizer, or look at the seeds that the tables are of."""
+    """Errors for tuning that tries more settings for one quantizer, or uses seeds of the final results."""
     seeds = _part(content, "tune", "seeds", kind=list)
     if not seeds:
         return []
@@ -140,7 +144,7 @@ def _unequal_tries(content: dict[str, Any]) -> list[str]:
 
 
 def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
-    """Cells to visualize that the grid doesn't have."""
+    """Errors for cells in ``visualize`` that aren't in the grid."""
     keys = ("methods", "quantizers", "bits", "seeds")
     if not all(_part(content, "visualize", key, kind=list) for key in keys):
         return []
@@ -157,7 +161,7 @@ def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
 
 
 def _unwatched(content: dict[str, Any]) -> list[str]:
-    """Files that DVC can't know, and that nothing looks at; or that aren't there to be looked at."""
+    """Errors for ``watch`` entries that don't match the paths: a given file must be watched, and nothing else."""
     path, weights = (_part(content, *keys, kind=str) for keys in (("dataset", "path"), ("backbone", "weights")))
     problems = []
     for name, key, found in (("dataset", "dataset.path", path), ("weights", "backbone.weights", weights)):
@@ -170,7 +174,7 @@ def _unwatched(content: dict[str, Any]) -> list[str]:
     return problems
 
 
-#: Datasets that a published table is about.
+#: Datasets that a published table covers.
 PUBLISHED = {
     "wr": ("cifar10", "nuswide21"),
     "hswd-table4": ("cifar10", "nuswide", "coco"),
@@ -179,7 +183,7 @@ PUBLISHED = {
 
 
 def _at_odds(content: dict[str, Any]) -> list[str]:
-    """Values that only a stage far down the chain would stumble over."""
+    """Errors that would otherwise appear only in a late stage."""
     problems, shown, timed = [], _part(content, "visualize", kind=dict), _part(content, "timing", kind=dict)
     images, perplexity = shown.get("images"), shown.get("perplexity")
     if isinstance(images, int) and isinstance(perplexity, int | float) and images <= perplexity:
@@ -195,7 +199,7 @@ def _at_odds(content: dict[str, Any]) -> list[str]:
 
 
 def _line(error: dict[str, Any], choices: Choices) -> str:
-    """One pydantic error in the project's words: key, what was expected, what was found, what to do."""
+    """Rephrase one pydantic error: key, what was expected, what was found, what to do."""
     key = ".".join(str(part) for part in error["loc"])
     kind, found, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -230,7 +234,7 @@ def _short(value: Any) -> str:
 
 
 def _model(location: tuple[Any, ...], choices: Choices) -> Any:
-    """The schema's type at a place in the file: a model for a section, a field for a value."""
+    """The schema's type at a location: a model for a section, a field for a value, None if unknown."""
     here: Any = model(choices)
     for part in location:
         fields = getattr(here, "model_fields", {})

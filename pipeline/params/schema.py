@@ -1,6 +1,6 @@
-"""What params.yaml may say, section by section.
+"""The schema of params.yaml, section by section.
 
-No field has a default: every value stands in params.yaml, where DVC sees it change.
+No field has a default: every value must be in params.yaml, where DVC detects a change.
 """
 
 import json
@@ -55,7 +55,7 @@ Quantizers = Annotated[list[_one_of("quantizers")], Distinct]
 
 
 class Dataset(Strict):
-    """What every dataset has; ``model`` adds the dataset's own settings."""
+    """Keys that every dataset has; ``model`` adds the dataset's own settings."""
 
     name: _one_of("datasets")
     image_size: Annotated[int, Field(ge=4, le=1024)]
@@ -63,7 +63,7 @@ class Dataset(Strict):
 
 
 class Split(Strict):
-    """What every protocol has; ``model`` adds the protocol's own numbers."""
+    """The key that every protocol has; ``model`` adds the protocol's own numbers."""
 
     protocol: _one_of("protocols")
 
@@ -78,26 +78,29 @@ class Split(Strict):
 
 
 class AnyDataset(Dataset):
-    """One that isn't known, so that its settings can't be checked."""
+    """A dataset with an unknown name; its settings can't be checked."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class AnySplit(Split):
-    """Of a protocol that isn't known, so that its numbers can't be checked."""
+    """A protocol with an unknown name; its numbers can't be checked."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class Choices(NamedTuple):
-    """Entries whose own arguments stand in a section of their kind; None where the file names none that is known."""
+    """The dataset and the protocol that a file names; None if the name is missing or unknown.
+
+    Their own arguments are keys of the sections ``dataset`` and ``split``.
+    """
 
     dataset: str | None
     protocol: str | None
 
     @property
     def sections(self) -> dict[str, tuple[str, str, str | None]]:
-        """For each such section: what an entry is called, the package that holds them, and the one that is named."""
+        """For each of the two sections: the kind of entry, the package that holds the entries, and the chosen one."""
         return {"dataset": ("dataset", "datasets", self.dataset), "split": ("protocol", "protocols", self.protocol)}
 
 
@@ -208,19 +211,27 @@ class Statistics(Strict):
 
 
 def own(name: str, entry: str) -> dict[str, Any]:
-    """Names and types of the own arguments of an entry of a package, such as ``protocols``."""
+    """Arguments that are specific to one entry of a package.
+
+    Args:
+        name: the package, such as ``protocols``.
+        entry: the entry, such as ``counts``.
+
+    Returns:
+        pydantic field definitions by argument name, see ``signatures.arguments``.
+    """
     return arguments(PACKAGES / name / f"{entry}.py")
 
 
 def _candidates(quantizer: str) -> type[Strict]:
-    """Lists of values to try: of the learning rate, and of the quantizer's own hyperparameters."""
+    """Lists of values to try in tuning: for the learning rate and for the quantizer's own hyperparameters."""
     kinds = {"learning_rate": Positive} | {name: kind for name, (kind, _) in own("quantizers", quantizer).items()}
     lists: dict[str, Any] = {name: (Annotated[list[kind], NotEmpty, Distinct], None) for name, kind in kinds.items()}
     return create_model(quantizer, __base__=Strict, **lists)
 
 
 def _sections(name: str) -> Callable[[], type[Strict]]:
-    """A model with one optional section for each file of a package; the cross-check asks for those in use."""
+    """A model with one optional section per file of a package. ``check`` requires the sections that are used."""
     return create_model(  # type: ignore[call-overload, no-any-return]
         name.capitalize(),
         __base__=Strict,
@@ -260,7 +271,10 @@ class Params(Strict):
 
 @cache
 def model(choices: Choices) -> type[Params]:
-    """The model of a file that names these: their sections take their own arguments and no others."""
+    """The model of a params file with this dataset and protocol.
+
+    The sections ``dataset`` and ``split`` accept the arguments of the chosen entries and no others.
+    """
     fields: dict[str, Any] = {}
     for section, base in (("dataset", Dataset), ("split", Split)):
         _, place, entry = choices.sections[section]
@@ -270,7 +284,7 @@ def model(choices: Choices) -> type[Params]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of params.yaml, with which an editor completes and checks the file."""
+    """The JSON schema of params.yaml, for completion and checks in an editor."""
     variants: dict[str, Any] = {}
     for section, base, key in (("dataset", Dataset, "name"), ("split", Split, "protocol")):
         package = f"{section if section == 'dataset' else 'protocol'}s"
@@ -284,6 +298,6 @@ def json_schema() -> dict[str, Any]:
 
 
 def write_json_schema(path: Path = Path("studies/params.schema.json")) -> str:
-    """Write the JSON schema, and say where."""
+    """Write the JSON schema to ``path`` and return a message that names the file."""
     path.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
     return f"{path}: written"

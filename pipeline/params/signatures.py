@@ -1,7 +1,7 @@
-"""Arguments of methods, quantizers, datasets and protocols, read off their files without importing them.
+"""Read the arguments of methods, quantizers, datasets and protocols without importing their files.
 
-Importing a method imports torch (seconds); the schema needs no more than the names, types and ranges of
-its keyword-only arguments. So the file is parsed, and only the annotations are evaluated.
+Importing a method imports torch, which takes seconds. The schema needs only the names, types and ranges of the
+keyword-only arguments. So the file is parsed, and only the annotations are evaluated.
 """
 
 import ast
@@ -16,7 +16,7 @@ from pydantic import BaseModel, create_model
 from pipeline.params.strict import Strict
 from pipeline.runtime import ranges
 
-#: What the training loop gives, so no file has to say it.
+#: Arguments that the training loop passes, so params.yaml doesn't contain them.
 GIVEN = ("code_length", "num_classes", "num_train")
 KNOWN_TYPES = {"Literal": Literal, "bool": bool, "int": int, "float": float, "str": str, **vars(ranges)}
 
@@ -28,10 +28,13 @@ def hyperparameters(file: Path) -> type[BaseModel]:
 
 
 def arguments(file: Path) -> dict[str, Any]:
-    """Name, and type with default, of the keyword-only arguments of the class that ``file`` defines.
+    """The keyword-only arguments of the class that ``file`` defines, without those in ``GIVEN``.
 
-    All are required, whatever their default in the file, so that every value stands in params.yaml. Only
-    those whose default is None may be left out.
+    Arguments are required even if they have a default in the file, so that every value is in params.yaml. Only
+    arguments whose default is None are optional.
+
+    Returns:
+        by name, the pydantic field definition: (type, None) if optional, else (type, ...).
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     fields: dict[str, Any] = {}
@@ -55,7 +58,7 @@ def _type(argument: ast.arg) -> Any:
 
 
 def _section(name: str, annotation: Any) -> Any:
-    """A dict with named keys as a section that has just these; any other type as it is."""
+    """Turn ``dict[Literal[...], T]`` into a model with exactly these keys; return any other type unchanged."""
     if get_origin(annotation) is not dict or get_origin(get_args(annotation)[0]) is not Literal:
         return annotation
     keys, value = get_args(annotation)

@@ -1,4 +1,4 @@
-"""Studies: params.yaml from ``studies/defaults.yaml`` and what one file of ``studies/`` says differently."""
+"""Studies: params.yaml is ``studies/defaults.yaml`` overridden by the values of one file in ``studies/``."""
 
 import io
 import os
@@ -20,30 +20,30 @@ from pipeline.runtime.yaml12 import NotYaml, parse
 PARAMS = Path("params.yaml")
 FOLDER = Path("studies")
 DEFAULTS = "defaults.yaml"
-#: Their keys depend on the dataset, and on the protocol: a study gives them whole.
+#: Sections whose keys depend on the dataset or the protocol; a study replaces them as a whole.
 GIVEN_WHOLE = ("dataset", "split")
 EDITORS = "# yaml-language-server: $schema=studies/params.schema.json\n"
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """Studies that can be named, sorted."""
+    """Names of all studies in ``folder``, sorted."""
     return sorted(file.stem for file in folder.glob("*.yaml") if file.name != DEFAULTS)
 
 
 def listed(folder: Path = FOLDER) -> str:
-    """A line a study: its name, and the first line of its file."""
+    """A list of all studies for printing: each line has a name and the first line of the study's file."""
     return "\n".join(f"  {name:<22}{_text(folder / f'{name}.yaml').splitlines()[0][2:]}" for name in names(folder))
 
 
 def compose(name: str, folder: Path = FOLDER) -> str:
-    """The text of params.yaml for a study; comments of both files are kept.
+    """Compose the text of params.yaml for a study; comments of both files are kept.
 
     Args:
-        name: ``digits``, for ``studies/digits.yaml``.
+        name: the study, such as ``digits`` for ``studies/digits.yaml``.
         folder: holds ``defaults.yaml`` and the studies.
 
     Raises:
-        UserError: there is no such study, or the params that it gives are wrong; a line for each mistake.
+        UserError: there is no such study, or the resulting params are invalid; one line per mistake.
     """
     if name not in names(folder):
         raise UserError(f"no study {name!r}{nearest(name, names(folder))}; known: {', '.join(names(folder))}")
@@ -61,16 +61,19 @@ def compose(name: str, folder: Path = FOLDER) -> str:
 
 
 def write(name: str, *, force: bool = False, folder: Path = FOLDER, params: Path = PARAMS) -> str:
-    """Make params.yaml that of a study.
+    """Write params.yaml for a study.
 
     Args:
-        force: overwrite edits that git doesn't have.
+        name: the study.
+        force: overwrite uncommitted edits of params.yaml.
+        folder: holds ``defaults.yaml`` and the studies.
+        params: the file to write.
 
     Returns:
-        what changed, a line a value.
+        a message with one line per changed value.
 
     Raises:
-        UserError: as ``compose``; or params.yaml has edits that would be lost.
+        UserError: as in ``compose``, or params.yaml has uncommitted edits and ``force`` is False.
     """
     text = compose(name, folder)
     before = params.read_text(encoding="utf-8") if params.exists() else ""
@@ -90,7 +93,7 @@ def write(name: str, *, force: bool = False, folder: Path = FOLDER, params: Path
 
 
 def _edits(before: str, folder: Path, params: Path) -> str:
-    """The first edit of params.yaml that neither git nor a study has; empty where there is none."""
+    """The first edit of params.yaml that is neither in git nor in a study; empty if there is none."""
     studies = [compose(name, folder) for name in names(folder)]
     committed = _committed(params)
     if before in (*studies, committed):
@@ -101,7 +104,7 @@ def _edits(before: str, folder: Path, params: Path) -> str:
 
 
 def _committed(params: Path) -> str | None:
-    """The file as git has it; None where git doesn't know it."""
+    """The committed content of the file; None if git doesn't track it."""
     try:
         found = subprocess.run(
             ["git", "show", f"HEAD:./{params.name}"], cwd=params.resolve().parent, capture_output=True, check=False
@@ -112,7 +115,7 @@ def _committed(params: Path) -> str | None:
 
 
 def _parsed(text: str) -> Any:
-    """A file's content; empty where it isn't YAML, so that all of the new one counts as changed."""
+    """Parse a file's text; empty if it isn't YAML, so that every new value counts as changed."""
     try:
         return parse(text) or {}
     except NotYaml:
@@ -161,7 +164,7 @@ def _sections(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _merged(key: str, body: str, own: CommentedMap) -> str:
-    """A section of the defaults with a study's values in place of its own."""
+    """The text of a section of the defaults with a study's values filled in."""
     section = _yaml().load(body)
     if key in GIVEN_WHOLE:
         _replace(section, key, own)
@@ -174,7 +177,7 @@ def _merged(key: str, body: str, own: CommentedMap) -> str:
 
 
 def _merge(into: CommentedMap, key: str, given: CommentedMap) -> None:
-    """Put ``given[key]`` in place of ``into[key]``, value by value where both are sections in block style."""
+    """Replace ``into[key]`` by ``given[key]``, value by value if both are sections in block style."""
     value, before = given[key], into.get(key)
     if isinstance(value, CommentedMap) and isinstance(before, CommentedMap) and not value.fa.flow_style():
         for inner in value:
@@ -184,7 +187,7 @@ def _merge(into: CommentedMap, key: str, given: CommentedMap) -> None:
 
 
 def _replace(into: CommentedMap, key: str, given: CommentedMap) -> None:
-    """Put a value and, where it has one, its comment in the place of what was there."""
+    """Replace a value and, if the new value has a comment, the comment."""
     into[key] = given[key]
     if (comment := _comment(given, key)) is not None:
         into.ca.items[key] = comment
@@ -193,14 +196,14 @@ def _replace(into: CommentedMap, key: str, given: CommentedMap) -> None:
 
 
 def _take_comments(section: CommentedMap, before: CommentedMap) -> None:
-    """Comments of another section, for the keys of this one that have the same value, or no other comment."""
+    """Copy comments from ``before`` to the keys of ``section`` that have none."""
     for key in section:
         if _comment(section, key) is None and (comment := _comment(before, key)) is not None:
             section.ca.items[key] = comment
 
 
 def _comment(section: CommentedMap, key: str) -> Any:
-    """The comment behind a value, without the blank lines and comments that follow on lines of their own."""
+    """The comment on the same line as a value, without blank lines and comments on the following lines."""
     found = section.ca.items.get(key)
     if not found or not found[2] or not found[2].value.strip():
         return None

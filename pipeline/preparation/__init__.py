@@ -1,1 +1,1 @@
-"""Prepared data: packed arrays that every dataset becomes, and the index files that split them."""
+"""Prepared data: the packed arrays that every dataset is converted to, and the index files of its splits."""

@@ -1,4 +1,4 @@
-"""A dataset as packed uint8 arrays on disk, written once and mapped by every later stage."""
+"""A dataset as packed uint8 arrays on disk, written once and memory-mapped by every later stage."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.datasets import Dataset
 
 Images = npt.NDArray[np.uint8]
-#: Images that are hashed together.
+#: Number of images per hash.
 CHUNK = 256
 _checked: set[tuple[Path, bytes, int]] = set()
 UNREADABLE = "pictures that can't be read, see skipped.txt"
@@ -27,10 +27,14 @@ UNREADABLE = "pictures that can't be read, see skipped.txt"
 
 @dataclass(frozen=True)
 class Prepared:
-    """What ``prepare`` wrote: images (n, S, S, 3) uint8 mapped from disk, labels (n, C) 0/1, the manifest.
+    """The output of ``prepare``.
 
     Args:
-        digests: SHA-256 of every ``CHUNK`` images, one after another; empty where the images come from elsewhere.
+        images: (n, S, S, 3) uint8, memory-mapped.
+        labels: (n, C) 0/1, multi-hot.
+        manifest: the content of ``manifest.json``.
+        digests: concatenated SHA-256s (32 bytes each) of consecutive chunks of ``CHUNK`` images; empty if the images
+            don't come from ``prepare``.
     """
 
     images: Images
@@ -39,10 +43,10 @@ class Prepared:
     digests: bytes = b""
 
     def check(self, indices: npt.NDArray[np.int64] | None = None) -> None:
-        """Compare images with the hashes that were recorded; each chunk of them once a process.
+        """Compare images with their recorded hashes; each chunk is checked once per process.
 
         Args:
-            indices: those that are asked for; all of them unless given.
+            indices: images to check; None for all.
 
         Raises:
             UserError: pixels have changed.
@@ -70,22 +74,26 @@ def write(
 ) -> None:
     """Write ``images.npy``, ``labels.npy`` (packed bits), ``ids.txt`` and ``manifest.json`` into ``target``.
 
-    Pictures are decoded by several processes, straight into the file, so memory doesn't grow with their number.
-    What an interrupted call left in ``target`` is continued where it was of the same dataset and size; otherwise
-    it is begun anew. The result is the same bytes either way, and for any number of processes.
+    Several processes decode the images directly into the file, so memory doesn't grow with the number of images.
+    If ``target`` holds the files of an interrupted call for the same dataset and size, decoding continues from them;
+    otherwise it starts over. The output bytes are the same in both cases, and for any number of processes.
 
     The manifest's ``content_hash`` is the SHA-256 of: the SHA-256s of every 256 images (``images.sha256``), the packed
     labels, the ids.
 
     Args:
-        image_size: S, pixels of the square that every picture becomes (``pictures.square``).
-        on_bad_image: a picture that can't be read is an error, or left out; either way it is named.
-        processes: how many decode; as many as there are cores unless given.
+        dataset: the opened dataset.
+        name: the dataset's name, for the manifest.
+        target: the folder to write into.
+        image_size: S, side in pixels of the square that every image is converted to (``pictures.square``).
+        on_bad_image: an unreadable image is an error, or is skipped and listed in ``skipped.txt``.
+        processes: number of decoding processes; None for one per core.
 
     Raises:
-        UserError: pictures that can't be read, up to ten of them named, under ``error``; or none is left.
+        UserError: images can't be read and ``on_bad_image`` is ``error`` (up to ten are named), or no image can be
+            read.
     """
-    # Only this stage decodes; the others load this module for ``load``.
+    # Imported here, since only the stage prepare decodes; other stages import this module for ``load``.
     from pipeline.preparation import decoding
 
     bad = decoding.decode(dataset, target, image_size, processes, fail=on_bad_image == "error")
@@ -111,7 +119,7 @@ def write(
 
 
 def summary(manifest: dict[str, Any]) -> list[str]:
-    """What was found, in a few lines: images, classes, images a class, and what was left out and why."""
+    """Summarize a manifest in a few lines: images, classes, images per class, and what was left out and why."""
     counts = manifest["classes"]
     least, most = min(counts, key=counts.__getitem__), max(reversed(counts), key=counts.__getitem__)
     unlabelled = f", {manifest['unlabelled']:,} without a label" if manifest["unlabelled"] else ""
@@ -144,19 +152,19 @@ def _manifest(dataset: "Dataset", name: str, image_size: int, kept: npt.NDArray[
 
 
 def load(folder: Path) -> Prepared:
-    """Open what ``write`` wrote; the pixels stay on disk until they are read.
+    """Open the files that ``write`` wrote; the images are memory-mapped.
 
-    A process that asks again for the same content gets the same object.
+    A second call with the same content in the same process returns the same object.
 
     Raises:
-        UserError: a file is missing, cut short or changed; of the pixels ``Prepared.check`` tells.
+        UserError: a file is missing, truncated or changed. Pixels are checked by ``Prepared.check``, not here.
     """
     return _opened(folder.resolve(), json.dumps(read_json(folder / "manifest.json")))
 
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, description: str) -> Prepared:
-    manifest = json.loads(description)  # which has the content's hash
+    manifest = json.loads(description)  # contains the content hash, so the cache key changes with the content
     count, digests = manifest["images"], folder / "images.sha256"
     packed = stored.array(folder / "labels.npy", "uint8", 2, items=count)
     images = stored.array(folder / "images.npy", "uint8", 4, items=count, mapped=True)

@@ -1,4 +1,4 @@
-"""Decoding all pictures of a dataset into one array on disk, by several processes, resumably."""
+"""Decode all images of a dataset into one array on disk, with several processes; resumable."""
 
 import hashlib
 import json
@@ -31,26 +31,37 @@ if TYPE_CHECKING:
     from pipeline.datasets import Dataset
 
 
-# Below this a second process would not have started before the first is done.
+# Up to this number of images, one process finishes before a second could start.
 _SERIAL = 4 * CHUNK
 _SHOWN = 10
-# What a journal and a chunk's hash are of; raised when either or the pixels of a picture change.
+# Format version of the journal and of a chunk's hash; increase it when either or the decoded pixels change.
 _VERSION = 2
 
 Bad = dict[int, str]
-#: A chunk's first row, the SHA-256 of its pixels, and why which pictures couldn't be read.
+#: A chunk's first row, the SHA-256 of its pixels, and its unreadable images: the reason by row.
 Done = tuple[int, str, Bad]
 
 
 def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *, fail: bool) -> Bad:
-    """Fill ``folder/images.npy``, (n, size, size, 3) uint8, and return why which pictures couldn't be read.
+    """Decode all images into ``folder/images.npy``, (n, size, size, 3) uint8.
 
-    Each finished chunk is noted in ``journal.jsonl`` with its hash; a later call redoes those that are missing,
-    damaged or held a bad picture, and removes the journal at the end. It can't know of a picture that was
-    replaced by another after it was decoded.
+    Each finished chunk is recorded in ``journal.jsonl`` with its hash. A later call redoes the chunks that are missing,
+    damaged or contained an unreadable image, and removes the journal at the end. It can't detect that an image file was
+    replaced after it was decoded.
+
+    Args:
+        dataset: the opened dataset with n images.
+        folder: where to write.
+        size: side of each decoded image in pixels.
+        processes: number of decoding processes; None for one per core.
+        fail: raise an error if an image can't be read.
+
+    Returns:
+        the reason for each unreadable image, by row.
 
     Raises:
-        UserError: a picture couldn't be read, if ``fail``; or none could; or a process was killed.
+        UserError: the dataset is empty; an image can't be read and ``fail`` is set; no image can be read; or a process
+            was killed.
         OSError: the array can't be written.
     """
     file, journal = folder / "images.npy", folder / "journal.jsonl"
@@ -71,7 +82,7 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
         ) as progress,
     ):
         for start, digest, failures in _chunks(dataset, file, size, todo, processes):
-            # A line's end comes first: the line before may be one that an interrupted call didn't finish.
+            # Start with a line break: an interrupted call may have left the previous line incomplete.
             notes.write("\n" + json.dumps([start, digest, sorted(failures)]))
             notes.flush()
             bad |= failures
@@ -87,11 +98,19 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
 
 
 def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
-    """Leave only these rows in an array on disk, in place; returns the SHA-256s of its chunks, one after another."""
+    """Remove all other rows from an array on disk, in place.
+
+    Args:
+        file: the .npy file, (n, S, S, 3) uint8.
+        kept: sorted rows to keep.
+
+    Returns:
+        concatenated SHA-256s of the resulting array's chunks.
+    """
     count, *shape = _mapped(file).shape
     digests = b""
     for start in range(0, len(kept), CHUNK):
-        # Mapped anew for each chunk: pages that were touched count as memory for as long as the map is there.
+        # Map the file again for each chunk: touched pages count as used memory as long as the mapping exists.
         images = _mapped(file)
         rows = images[kept[start : start + CHUNK]]
         if len(kept) < count:
@@ -108,7 +127,7 @@ def _mapped(file: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
 
 def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
     with file.open("r+b") as stream:
-        # NumPy leaves room for the number of rows to grow, so a header with fewer has the same length.
+        # NumPy pads the header so that the number of rows can grow, so a header with fewer rows has the same length.
         np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
             stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
@@ -117,7 +136,7 @@ def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
 
 
 class _Digest:
-    """A file whose content is hashed rather than kept."""
+    """A file-like object that hashes what is written and doesn't store it."""
 
     def __init__(self) -> None:
         self.total = hashlib.sha256()
@@ -128,15 +147,15 @@ class _Digest:
 
 
 def _key(dataset: "Dataset", size: int) -> dict[str, Any]:
-    """What a journal must agree in to be continued."""
-    # All that a process is given to decode by: ids and labels, and the path, seed or pixels.
+    """The key of a journal; decoding continues only if it is equal."""
+    # Hash all of the dataset object: ids and labels, and the path, seed or pixels.
     digest = _Digest()
     pickle.Pickler(digest, 5).dump((dataset, dataset.ids, dataset.labels))
     return {"version": _VERSION, "dataset": digest.total.hexdigest(), "image_size": size}
 
 
 def _resumed(journal: Path, key: dict[str, Any], file: Path) -> Iterator[tuple[int, str]]:
-    """Chunks that an earlier call finished and that are still what they were."""
+    """First row and hash of each chunk that an earlier call finished and that is unchanged and fully readable."""
     first, *noted = map(_parsed, journal.read_text(encoding="utf-8", errors="replace").splitlines() or [""])
     if first != key:
         return
@@ -145,7 +164,7 @@ def _resumed(journal: Path, key: dict[str, Any], file: Path) -> Iterator[tuple[i
     except (ValueError, OSError):
         return
     for line in noted:
-        if not isinstance(line, list) or len(line) != 3:  # cut off when the call was
+        if not isinstance(line, list) or len(line) != 3:  # truncated when the call was interrupted
             continue
         start, digest, failures = line
         if not failures and hashlib.sha256(_mapped(file)[start : start + CHUNK].tobytes()).hexdigest() == digest:
@@ -173,7 +192,7 @@ def _complaint(dataset: "Dataset", bad: Bad) -> str:
 
 
 def _chunks(dataset: "Dataset", file: Path, size: int, starts: list[int], processes: int | None) -> Iterator[Done]:
-    """Decode chunks, in whatever order they are finished."""
+    """Decode chunks and yield them in the order in which they finish."""
     processes = processes or cores()
     if processes == 1 or _images(starts, len(dataset.ids)) <= _SERIAL:
         yield from (_chunk(dataset, file, size, start) for start in starts)
@@ -191,7 +210,7 @@ def _chunks(dataset: "Dataset", file: Path, size: int, starts: list[int], proces
 
 @contextmanager
 def _pool(processes: int, *shared: Any) -> Iterator[ProcessPoolExecutor]:
-    # Fresh processes rather than forks: the progress bar has a thread.
+    # Spawn instead of fork, since the progress bar uses a thread.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, _share, shared)
     try:
@@ -204,16 +223,16 @@ _shared: tuple["Dataset", Path, int]
 
 
 def _share(dataset: "Dataset", file: Path, size: int) -> None:
-    """Once a process: what all its chunks have in common, and when to end."""
+    """Initialize a worker process: store what all chunks share, and make it exit together with its parent."""
     global _shared
     _shared = dataset, file, size
-    # Ctrl-C reaches all processes; the first one ends the others.
+    # Ctrl-C reaches all processes. Workers ignore it; the parent stops them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Don't go on writing where the first process was killed: the next call may be at work already."""
+    """Exit when the parent process ends, even if it was killed: the next call may already write to the same file."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -226,20 +245,20 @@ def _chunk_here(start: int) -> Done:
 
 
 def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
-    """Decode one chunk into its place in the file."""
+    """Decode one chunk and write it at its position in the file."""
     rows = range(start, min(start + CHUNK, len(dataset.ids)))
     pixels = np.zeros((len(rows), size, size, 3), np.uint8)
     bad: Bad = {}
     with warnings.catch_warnings():
-        # Pillow's, about files that it reads nevertheless: one a file would drown what matters.
+        # Ignore Pillow's warnings about files that it can read; one per file would hide important output.
         warnings.simplefilter("ignore")
         for place, row in enumerate(rows):
             try:
                 with dataset.picture(row) as picture:
                     pixels[place] = square(picture, size)
-            except Exception as error:  # what a broken file or archive raises: there is no end of kinds
+            except Exception as error:  # broken files and archives raise many types
                 bad[row] = _reason(error)
-    # Written rather than mapped: a full disk is an error here, and would be the end of the process there.
+    # Write instead of using the memory map: with a map, a full disk would kill the process instead of raising.
     with file.open("r+b") as stream:
         stream.seek((start - len(dataset.ids)) * size * size * 3, os.SEEK_END)
         stream.write(pixels.data)
@@ -247,9 +266,9 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
 
 
 def _reason(error: Exception) -> str:
-    """One line; the same for the same file in every process."""
+    """The reason for an unreadable image in one line; deterministic for a given file."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a known kind"  # Pillow's message holds the address of an object
+        return "not a picture of a known kind"  # Pillow's message contains an object's address
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())[:200]

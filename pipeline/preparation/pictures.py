@@ -1,4 +1,4 @@
-"""Any picture file as a square of RGB pixels."""
+"""Convert any image file to a square array of RGB pixels."""
 
 import logging
 
@@ -8,41 +8,44 @@ from PIL import Image, ImageOps, features
 
 Pixels = npt.NDArray[np.uint8]
 
-#: Pixels of the largest picture that is decoded: 300 MB as RGB. A header can claim any size.
+#: Maximum number of pixels of an image that is decoded: 300 MB as RGB. A header can claim any size.
 LARGEST = 100_000_000
-# Checked here, before decoding and with a message of ours; Pillow's own check would come first.
+# Pillow's own check is off, since it would run before ours, which has a clearer message.
 Image.MAX_IMAGE_PIXELS = None
-# Pillow tells what is wrong with a file twice; the exception is enough.
+# Pillow both logs an error and raises it; the exception is enough.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-#: Kinds of file that are opened. Others run programs (EPS) or hold pictures of a size that their header doesn't tell
-#: (ICO).
+#: File formats that are opened. Others run programs (EPS) or hold images whose size isn't in the header (ICO).
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", *["AVIF"] * bool(features.check("avif")))
-#: Bits that a channel may have. Cameras and scanners often store fewer in 16, so what no value needs isn't counted.
+#: Bits per channel of deep images. Cameras and scanners often store 12-bit values in 16 bits, see ``_deep``.
 DEPTHS = (12, 16)
-#: The tag that holds a TIFF's bits a channel.
+#: The TIFF tag for the bits per channel.
 BITS_PER_SAMPLE = 258
 
 
 def square(picture: Image.Image, size: int) -> Pixels:
-    """A picture's centre as (size, size, 3) uint8.
+    """Convert an image's central square to (size, size, 3) uint8 RGB.
 
-    Turned upright as its EXIF data says; grey, palette, CMYK, 12- and 16-bit and floating-point pictures become RGB
-    (``_deep``, ``_real``), transparency is dropped; the square in the centre is resized (bilinear, averaging over
-    areas) to ``size``. A picture whose short side is ``size`` already keeps its pixels. Broken EXIF data may be a
-    warning; the picture is upright then.
+    The image is rotated as its EXIF data says. Grey, palette, CMYK, 12- and 16-bit and floating-point images become
+    RGB (``_deep``, ``_real``); transparency is dropped. The central square is resized to ``size`` (bilinear with area
+    averaging). If the shorter side is already ``size``, the pixels are kept. Broken EXIF data may cause a warning;
+    the image is then treated as upright.
+
+    Args:
+        picture: the opened image; it may be changed.
+        size: side of the result in pixels.
 
     Raises:
-        OSError, ValueError, SyntaxError and others: it can't be decoded, or is too large.
+        OSError, ValueError, SyntaxError and others: the image can't be decoded, or is too large.
     """
-    # MPO: a JPEG with more pictures behind the first.
+    # MPO: a JPEG with further images after the first.
     if picture.format not in (None, "MPO", *FORMATS):
         raise ValueError(f"of kind {picture.format}; expected one of {', '.join(FORMATS)}")
     width, height = picture.size
     if not 0 < width * height <= LARGEST:
         raise ValueError(f"{width:,} x {height:,} pixels; from 1 to {LARGEST:,} in all are decoded")
     if min(width, height) > 2 * size:
-        # A JPEG is decoded at a half, a quarter or an eighth where that is still twice as large as needed.
+        # Decode a JPEG at 1/2, 1/4 or 1/8 of its size if the result is still at least twice as large as needed.
         picture.draft("RGB", (2 * size * width // min(width, height), 2 * size * height // min(width, height)))
     ImageOps.exif_transpose(picture, in_place=True)
     rgb = _rgb(picture)
@@ -50,25 +53,25 @@ def square(picture: Image.Image, size: int) -> Pixels:
     left, top = ((side - short) / 2 for side in rgb.size)
     if short == size:
         return np.asarray(rgb.crop((int(left), int(top), int(left) + size, int(top) + size)))
-    # The centre alone: as a whole, a line of pixels would become as wide as it is long.
+    # Resize only the central square: resizing the whole of a very long, thin image would make a huge one.
     box = (left, top, left + short, top + short)
     return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=2.0))
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    # Pillow would cut these off at 255.
+    # Pillow would clip these values at 255.
     if picture.mode.startswith("I"):
         return Image.fromarray(_deep(picture)).convert("RGB")
     if picture.mode == "F":
         return Image.fromarray(_real(np.asarray(picture))).convert("RGB")
     if picture.mode == "P":
-        # By way of RGBA: a palette's transparent colour would otherwise be a warning.
+        # Via RGBA, which avoids a warning about the palette's transparent colour.
         return picture.convert("RGBA").convert("RGB")
     return picture.convert("RGB")
 
 
 def _deep(picture: Image.Image) -> Pixels:
-    """The upper 8 of 16 bits; of 12, where the file says so or no value needs more."""
+    """Integer pixels as uint8: the upper 8 of 16 bits, or of 12 if the file says so or no value needs more."""
     values = np.asarray(picture).clip(0, 65535)
     declared = getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, DEPTHS[-1:])[0]
     used = max(8, int(values.max()).bit_length())
@@ -77,10 +80,13 @@ def _deep(picture: Image.Image) -> Pixels:
 
 
 def _real(values: npt.NDArray[np.floating]) -> Pixels:
-    """Floating-point pixels of 0 to 1, to 255 or to 65535, whichever is the least that holds the largest of them.
+    """Floating-point pixels as uint8.
+
+    The range is assumed to be 0 to 1, 0 to 255 or 0 to 65535: the smallest that contains the maximum. Negative values
+    become 0.
 
     Raises:
-        ValueError: a pixel that isn't a number, or is larger.
+        ValueError: a pixel is NaN, infinite or larger than 65535.
     """
     if not np.isfinite(values).all():
         raise ValueError("floating-point pixels that are no numbers")

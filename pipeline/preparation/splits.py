@@ -1,4 +1,4 @@
-"""The parts of a dataset as index files, checked and hashed."""
+"""Splits: the parts of a dataset as index files, checked and hashed."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ PARTS = ("query", "database", "train", "validation")
 
 @dataclass(frozen=True)
 class Split:
-    """Sorted image indices of the four parts.
+    """Sorted image indices of the four parts, each (n,) int64.
 
-    ``query`` is disjoint from ``database``; ``train`` and ``validation`` are disjoint and lie inside it.
+    ``query`` and ``database`` are disjoint. ``train`` and ``validation`` are disjoint subsets of ``database``.
     """
 
     query: Indices
@@ -29,7 +29,15 @@ class Split:
     validation: Indices
 
     def check(self, num_images: int) -> None:
-        """Raise ``UserError`` where a part is empty, repeats an image, or the rules above are broken."""
+        """Check the indices.
+
+        Args:
+            num_images: n, the number of images of the dataset.
+
+        Raises:
+            UserError: a part is empty or repeats an image, an index is outside 0 to n-1, or the parts overlap where
+                they must not.
+        """
         parts = {name: set(getattr(self, name).tolist()) for name in PARTS}
         for name, members in parts.items():
             count = len(getattr(self, name))
@@ -45,7 +53,7 @@ class Split:
                 raise UserError(f"split: {name} must lie inside the database")
 
     def training_indices(self, part: Literal["train", "database"]) -> Indices:
-        """Images to train on, sorted: ``train``, or the ``database`` without the validation images."""
+        """Sorted indices of the images to train on: ``train``, or ``database`` without the validation images."""
         return self.train if part == "train" else np.setdiff1d(self.database, self.validation)
 
     def digest(self) -> str:
@@ -57,7 +65,17 @@ class Split:
 
 
 def write(split: Split, target: Path, *, protocol: str, seed: int, manifest: dict[str, Any]) -> None:
-    """Check a split against the dataset's manifest, then write ``<part>.npy`` (int64) and ``split.json``."""
+    """Check a split against the dataset's manifest, then write ``<part>.npy`` (int64) and ``split.json``.
+
+    Args:
+        split: the split to write.
+        target: the folder to write into.
+        protocol, seed: how the split was drawn; stored in ``split.json``.
+        manifest: the prepared data's ``manifest.json``.
+
+    Raises:
+        UserError: the split is invalid, see ``Split.check``.
+    """
     split.check(manifest["images"])
     for part in PARTS:
         np.save(target / f"{part}.npy", getattr(split, part))
@@ -75,7 +93,7 @@ def load(folder: Path) -> Split:
     """Read a split.
 
     Raises:
-        UserError: its files don't match the hash that they were written with.
+        UserError: a file is missing or damaged, or the indices don't match the recorded hash.
     """
     split = Split(**{part: stored.array(folder / f"{part}.npy", "int64", 1) for part in PARTS})
     if split.digest() != read_json(folder / "split.json")["split_hash"]:

@@ -10,10 +10,10 @@ from pipeline.runtime.registry import Registry
 
 
 class Protocol:
-    """A rule for splitting; a subclass takes its own numbers as keyword-only arguments.
+    """A rule for splitting a dataset. A subclass takes its own numbers as keyword-only arguments.
 
-    params.yaml's ``split`` holds just these. Arguments whose default is None are alternatives: exactly one of
-    them is given.
+    These are the keys of params.yaml's ``split`` section, besides ``protocol``. Arguments whose default is None are
+    alternatives: exactly one of them must be given.
     """
 
     def split(self, labels: npt.NDArray[np.uint8], seed: int) -> Split:
@@ -21,10 +21,10 @@ class Protocol:
 
         Args:
             labels: multi-hot labels, (n, C) of 0/1.
-            seed: fixes every random choice, the same on every machine and library version.
+            seed: determines every random choice. The result is the same on every machine and library version.
 
         Raises:
-            UserError: too few images for what is asked.
+            UserError: the dataset has too few images for the protocol's numbers.
         """
         raise NotImplementedError
 
@@ -34,12 +34,25 @@ names = _REGISTRY.names
 
 
 def create(name: str, **numbers: Any) -> Protocol:
-    """Make the protocol called ``name``; see its file for its numbers."""
+    """Make the protocol called ``name``.
+
+    Args:
+        name: a registered name.
+        numbers: the protocol's own arguments, see its file.
+
+    Raises:
+        UserError: unknown name, or unknown, missing or invalid numbers.
+    """
     return _REGISTRY.create(name, **numbers)
 
 
 def draw(section: dict[str, Any], labels: npt.NDArray[np.uint8], seed: int) -> Split:
-    """The split of params.yaml's ``split`` section under one seed; see ``Protocol.split``.
+    """Draw the split that params.yaml's ``split`` section defines; see ``Protocol.split``.
+
+    Args:
+        section: the ``split`` section.
+        labels: multi-hot labels, (n, C) of 0/1.
+        seed: determines every random choice.
 
     Examples:
         >>> labels = np.eye(2, dtype=np.uint8).repeat(10, axis=0)

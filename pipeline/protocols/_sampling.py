@@ -1,7 +1,7 @@
-"""What the protocols share: a seeded order of all images, and drawing from it a class at a time or in total.
+"""Common code of the protocols: a seeded order of all images, and drawing from it per class or in total.
 
-Only images with at least one label are drawn: an unlabelled query has nothing to find, and an unlabelled
-image nothing to learn from. They stay in the database, where they are never relevant.
+Only images with at least one label are drawn: an unlabelled query has no relevant images, and training can't use an
+unlabelled image. Unlabelled images stay in the database, where they are never relevant.
 """
 
 from collections.abc import Mapping
@@ -19,28 +19,28 @@ Labels = npt.NDArray[np.uint8]
 def permutation(n: int, seed: int) -> npt.NDArray[np.int64]:
     """A seeded random order of n items.
 
-    Sorted by raw Philox output rather than drawn by ``Generator.permutation``: NumPy keeps a bit generator's
-    stream fixed across versions, a Generator's methods may change.
+    Items are sorted by raw Philox output. ``Generator.permutation`` isn't used: NumPy keeps the stream of a bit
+    generator fixed across versions, but the methods of a Generator may change.
     """
     keys = np.random.Philox(key=seed).random_raw(n)
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
 def per_class(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) -> Split:
-    """So many images of each class for query, validation and train; the database is all but the query.
+    """Draw a fixed number of images per class for query, validation and train; all but the query are the database.
 
-    For each part in that order, classes are visited in order and each draws from its images that no class has
-    taken yet. So an image with several labels may serve any of its classes but is drawn once, and every class
+    The parts are drawn in this order. For each part, every class in turn draws from those of its images that have not
+    been drawn yet. So an image with several labels is drawn at most once, for one of its classes, and every class
     gets its full number.
 
     Args:
         labels: multi-hot, (n, C) of 0/1.
-        numbers: images a class.
-        seed: of the order that images are drawn in.
-        key: what an error names first, with ``{part}`` for the part.
+        numbers: images per class, by part.
+        seed: determines the order in which images are drawn.
+        key: start of an error message, with ``{part}`` for the part.
 
     Raises:
-        UserError: a class has fewer images left than it must give.
+        UserError: a class has too few images left.
     """
     order = permutation(len(labels), seed)
     free = np.ones(len(labels), dtype=bool)
@@ -63,10 +63,18 @@ def per_class(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) 
 
 
 def in_total(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) -> Split:
-    """So many labelled images for query, train and validation, whatever their classes; the rest is database.
+    """Draw a fixed total of labelled images for query, train and validation; all but the query are the database.
 
-    Validation is drawn last, so its number changes neither query nor train. Arguments and errors are those of
-    ``per_class``.
+    Classes are ignored. Validation is drawn last, so its number changes neither query nor train.
+
+    Args:
+        labels: multi-hot, (n, C) of 0/1.
+        numbers: images in total, by part.
+        seed: determines the order in which images are drawn.
+        key: start of an error message, with ``{part}`` for the part.
+
+    Raises:
+        UserError: too few labelled images are left.
     """
     order = permutation(len(labels), seed)
     left = order[labels[order].any(axis=1)]
@@ -83,6 +91,6 @@ def in_total(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) -
 
 
 def _split(n: int, drawn: dict[Part, npt.NDArray[np.int64]]) -> Split:
-    """The drawn parts, sorted; validation and train stay in the database."""
+    """The split of n images with the drawn parts, sorted; validation and train stay in the database."""
     database = np.setdiff1d(np.arange(n), drawn["query"])
     return Split(database=database, **{part: np.sort(indices) for part, indices in drawn.items()})

@@ -10,14 +10,14 @@ PARTS: tuple[Part, ...] = ("query", "validation", "train")
 
 
 class Counts(Protocol):
-    """Drawn as ``wr`` does it (``per_class``) or as ``hswd`` does it (``total``), with the numbers left to the user.
+    """Draws as ``wr`` does (``per_class``) or as ``hswd`` does (``total``), with numbers chosen by the user.
 
-    The query images leave the database; validation and train images stay in it, as in both papers. Images
-    without a label are only ever database.
+    Query images are removed from the database; validation and train images stay in it, as in both papers. Images
+    without a label are only in the database.
 
     Args:
-        per_class: images of each class for ``query``, ``validation`` and ``train``; an image is drawn once.
-        total: images for the same parts, drawn at random whatever their classes.
+        per_class: images per class for ``query``, ``validation`` and ``train``; each image is drawn at most once.
+        total: images in total for the same parts, drawn at random without regard to classes.
 
     Raises:
         UserError: both or neither is given, or a part is missing.

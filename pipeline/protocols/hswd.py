@@ -9,18 +9,18 @@ from pipeline.runtime.ranges import Part, PositiveInt
 class HSWD(Protocol):
     """Section B.1 of the HSWD paper's supplement (Doan et al., CVPR 2022).
 
-    ``query`` images at random, the rest is the database; ``train`` images at random from the database, in
-    which they stay. The paper's numbers: 1,000 and 5,000 for CIFAR-10; 5,000 and 10,000 for NUS-WIDE and COCO.
+    ``query`` images are drawn at random, and the rest is the database. ``train`` images are drawn at random from the
+    database and stay in it. The paper's numbers: 1,000 and 5,000 for CIFAR-10; 5,000 and 10,000 for NUS-WIDE and COCO.
 
-    Deviations: the paper has no validation images and its code chooses the best epoch on the queries; here
-    ``validation`` further images are drawn from the database, none of them train. They are drawn last, so
-    query and train don't depend on their number. The paper counts images of "at least one" concept; where a
-    dataset has images of none, they are database only.
+    Deviations: the paper has no validation images, and its code selects the best epoch on the queries. Here
+    ``validation`` further images, disjoint from ``train``, are drawn from the database. They are drawn last, so query
+    and train don't depend on their number. The paper counts images of "at least one" concept; images without a
+    concept are only in the database here.
 
     Args:
-        query: images that leave the database.
-        train: images of the database to train on.
-        validation: images of the database to choose the epoch by.
+        query: number of images that are removed from the database.
+        train: number of database images to train on.
+        validation: number of database images to select the epoch on.
     """
 
     def __init__(self, *, query: PositiveInt, train: PositiveInt, validation: PositiveInt) -> None:

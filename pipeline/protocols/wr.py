@@ -11,13 +11,13 @@ NUMBERS: dict[Part, int] = {"query": 100, "validation": 100, "train": 500}
 class WR(Protocol):
     """Section 5.1 of the WR paper (Zhang et al., IJCAI 2022), for CIFAR-10 and NUS-WIDE (21 concepts).
 
-    Of each class 100 images are the queries and all others the database; 100 for validation and 500 to train on
-    are drawn from the database and stay in it.
+    100 images of each class are the queries, and all other images are the database. 100 images per class for
+    validation and 500 for training are drawn from the database and stay in it.
 
-    The paper doesn't say how an image of several concepts counts. Here it is drawn once, for one of them, so
-    the 21 concepts of NUS-WIDE make 2,100 query, 2,100 validation and 10,500 train images.
+    The paper doesn't say how an image with several concepts counts. Here it is drawn once, for one of its concepts,
+    so the 21 concepts of NUS-WIDE give 2,100 query, 2,100 validation and 10,500 train images.
 
-    The numbers are the protocol's, so it takes none; ``counts`` with ``per_class`` takes others.
+    The numbers are fixed, so the protocol has no arguments. For other numbers, use ``counts`` with ``per_class``.
     """
 
     def split(self, labels: Labels, seed: int) -> Split:

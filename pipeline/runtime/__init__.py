@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, paths, whole-or-nothing outputs, registries, the way a stage starts and ends."""
+"""Code that every stage uses: errors, paths, atomic outputs, registries, and how a stage starts and ends."""

@@ -1,4 +1,4 @@
-"""How a stage or command starts and ends: check params.yaml, run, say what went wrong in one line."""
+"""How a stage or command starts and ends: check params.yaml, run, report an error in one line."""
 
 import argparse
 import gc
@@ -20,13 +20,14 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """What a file in stages/ is: a function of params and of its command line's options, to be run or called.
+    """A pipeline stage: a function of params.yaml and of command-line options. Each file in stages/ defines one.
 
     Args:
-        run: takes the params, where to write, then what the stage is about, if anything, then each other option by
-            its name.
-        about: a Cell or Group that the first options make up; why it failed, if so, is kept for the report.
-        options: name and type of every option; all are required.
+        run: called with the params, the ``Layout``, the Cell or Group if ``about`` is set, and the remaining options
+            as keyword arguments.
+        about: the type (Cell or Group) that is built from the first options; None if the stage has neither. If the
+            stage fails, the error is stored under the name of this Cell or Group for the report.
+        options: name and type of every command-line option; all are required.
     """
 
     run: Callable[..., None]
@@ -39,7 +40,14 @@ class Stage:
         return Path(self.run.__code__.co_filename).stem
 
     def parse(self, arguments: list[str]) -> tuple[Cell | Group | None, dict[str, Any]]:
-        """What the options of a command line make up, and the other options."""
+        """Parse a command line.
+
+        Args:
+            arguments: the command line without the name of the program.
+
+        Returns:
+            the Cell or Group (None if the stage has neither), and the remaining options by name.
+        """
         parser = argparse.ArgumentParser()
         for name, kind in self.options.items():
             parser.add_argument(f"--{name.replace('_', '-')}", required=True, type=kind)
@@ -54,10 +62,10 @@ class Stage:
 
         Args:
             params: as ``pipeline.params.read`` returns them.
-            arguments: its command line, after the name of the program.
+            arguments: the stage's command line without the name of the program.
 
         Raises:
-            UserError: whatever the stage has to say against what it was given.
+            UserError: the params, the options or the inputs are invalid.
         """
         about, others = self.parse(arguments)
         layout = Layout(params["study"])
@@ -67,32 +75,33 @@ class Stage:
             self.run(params, replace(layout, record=record), *([about] if about else []), **others)
 
     def main(self) -> None:
-        """Run the stage as a script: ``python -m stages.<name>`` and its options."""
+        """Run the stage as a script: ``python -m stages.<name>`` with the options in ``sys.argv``."""
         arguments = sys.argv[1:]
         self.parse(arguments)
         _execute(lambda params: self.call(params, arguments))
 
 
 def stage(run: Callable[..., None], **options: type) -> Stage:
-    """A stage of the whole study, or of a part of it that its options name."""
+    """Make a stage that works on the whole study, or on a part that its options name."""
     return Stage(run, None, options)
 
 
 def group_stage(run: Callable[[Params, Layout, Group], None]) -> Stage:
-    """A stage that works on one (method, quantizer, bits)."""
+    """Make a stage that works on one group (method, quantizer, bits)."""
     return Stage(run, Group, {"method": str, "quantizer": str, "bits": int})
 
 
 def cell_stage(run: Callable[..., None], **further: type) -> Stage:
-    """A stage that works on one cell, and maybe further options."""
+    """Make a stage that works on one cell (method, quantizer, bits, seed) and has the options ``further``."""
     return Stage(run, Cell, {"method": str, "quantizer": str, "bits": int, "seed": int} | further)
 
 
 def command(run: Callable[[], str]) -> int:
-    """Run a command of ``python -m pipeline``, and print what it returns.
+    """Run a command of ``python -m pipeline`` and print the text that it returns.
 
     Returns:
-        the exit code: 1 where ``run`` had something to say against what it was given, in one line each.
+        the exit code: 0 on success, 1 for a ``UserError`` or ``PermissionError`` (printed as ``error:`` lines), 130
+        for Ctrl-C.
     """
     have_a_home()
     try:
@@ -109,31 +118,31 @@ def command(run: Callable[[], str]) -> int:
 
 
 def said(text: str) -> int:
-    """Print what a command has to say; a reader that has seen enough (``| head``) is no error.
+    """Print a command's output. A closed pipe (``| head``) is not an error.
 
     Returns:
-        the exit code.
+        the exit code, 0.
     """
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # What Python would write at its end goes nowhere (Python's manual, "Note on SIGPIPE").
+        # Python flushes stdout at exit; send that to /dev/null (Python's manual, "Note on SIGPIPE").
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def not_allowed(error: PermissionError) -> UserError:
-    """What a user without the right to write, or to read, is told."""
+    """The ``UserError`` for a file that the user may not read or write."""
     return UserError(f"{error.filename}: {error.strerror}; make it writable for you, or work in a clone of your own")
 
 
 def complain(error: UserError) -> None:
-    """Print what a user has to be told, a line each, as stages and commands do."""
+    """Print an error to standard error, each line prefixed with ``error:`` and without passwords."""
     print("\n".join(f"error: {line}" for line in hidden(str(error)).splitlines()), file=sys.stderr)
 
 
 def _execute(run: Callable[[Params], None]) -> None:
-    # Imports are over (stages/__init__.py): what they made is here to stay, and collecting begins.
+    # stages/__init__.py turns garbage collection off during imports. Exempt the imported objects and turn it on.
     gc.freeze()
     gc.enable()
     code = 0
@@ -151,12 +160,12 @@ def _execute(run: Callable[[Params], None]) -> None:
         code = 130
     sys.stdout.flush()
     sys.stderr.flush()
-    # With torch loaded, taking the interpreter down in order takes 0.6 s; the outputs are closed by now.
+    # With torch loaded, a normal interpreter shutdown takes 0.6 s. All outputs are already closed.
     os._exit(code)
 
 
 class _Remembered:
-    """Leaves ``failed/<cell>.txt`` if the block fails, and removes what the same stage left there if it doesn't."""
+    """Writes ``failed/<cell>.txt`` if the block fails; deletes the file on success if the same stage wrote it."""
 
     def __init__(self, layout: Layout, stage: str, about: Cell | Group | None) -> None:
         self.file = layout.failure(about) if about else None

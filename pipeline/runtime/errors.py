@@ -1,4 +1,4 @@
-"""The one kind of error that a user's mistake raises, and training that diverges."""
+"""``UserError``, which every user mistake raises, and ``Diverged`` for training that diverges."""
 
 import re
 
@@ -8,17 +8,17 @@ _NAMED = re.compile(rf"""((?:{_WORDS})["']?\s*[:=]\s*["']?)[^\s"',}}]+""", re.IG
 
 
 def hidden(text: str) -> str:
-    """A text without passwords: of addresses, and behind names such as ``password=`` or ``"token": ``."""
+    """Replace passwords in a text by ``***``: in URLs, and after names such as ``password=`` or ``"token": ``."""
     return _NAMED.sub(r"\1***", _BEFORE_AT.sub(r"\1", text))
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend.
+    """A mistake that the user can fix.
 
     The message says what is wrong, where, what was expected and what to do. A stage prints it without a
-    traceback and exits with 1; a library caller sees an ordinary ``ValueError``.
+    traceback and exits with code 1. For a library caller it is an ordinary ``ValueError``.
     """
 
 
 class Diverged(UserError):
-    """Training left the finite numbers: a mistake in a study's own cell, a result where settings are tried."""
+    """Training produced NaN or infinity. An error for a study's own cell; a valid result of a tuning trial."""

@@ -1,25 +1,25 @@
-"""Cells, and where a study keeps its files.
+"""Cells, and the paths of a study's files.
 
-Everything that a study makes lies below ``results/<study>/``, one folder a stage:
+All outputs of a study are in ``results/<study>/``, with one folder per stage:
 
     data/            packed images and labels, manifest.json            (prepare)
     splits/<seed>/   query, database, train, validation indices         (split)
     shared/<stage>/  record of the code and params that all cells       (shared-<stage>,
-                     share; of raw files and weights, if there are any   files-dataset, files-weights)
+                     share, and of raw files and weights, if any         files-dataset, files-weights)
     tuning/<group>/  the setting that a (method, quantizer, bits) uses  (tune)
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
-    metrics/<cell>/  every number about the cell, and its history       (evaluate)
-    metrics/<cell>.informativeness-<part>/                              (informativeness, where it is on)
-    metrics/<method>.timing-<batch size>/                               (timing, where it is on)
-    metrics/<group>.batch-<batch size>-<seed>/                          (batch-size, where it is on)
-    metrics/<cell>.visualize/, metrics/inputs.visualize-<seed>/         (visualize, where it is on)
-    tables/          one row a cell, one row a (method, quantizer, bits)  (aggregate)
-    report/          the page, tables as files, figures                 (report)
+    metrics/<cell>/  all metrics of the cell, and its training history  (evaluate)
+    metrics/<cell>.informativeness-<part>/                              (informativeness, if enabled)
+    metrics/<method>.timing-<batch size>/                               (timing, if enabled)
+    metrics/<group>.batch-<batch size>-<seed>/                          (batch-size, if enabled)
+    metrics/<cell>.visualize/, metrics/inputs.visualize-<seed>/         (visualize, if enabled)
+    tables/          one row per cell, one row per group                (aggregate)
+    report/          the HTML page, tables as files, figures            (report)
 
-and, as no stage's output, ``failed/<cell>.txt``: why a cell has no results, and ``times/<cell>.json``: when this
-machine trained it. ``made_of.json`` in each folder, or beside the data and the splits, says what it was made of
-(``provenance``).
+Two kinds of file are not DVC outputs: ``failed/<cell>.txt`` says why a cell has no results, and
+``times/<cell>.json`` says when this machine trained it. ``made_of.json`` in each folder records what the output was
+made of (``provenance``). For the data and the splits it is next to the folder.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from pipeline.runtime.outputs import atomic_folder
 
 @dataclass(frozen=True, order=True)
 class Group:
-    """One (method, quantizer, bits): the cells that share all but their seed, and one tuned setting."""
+    """One (method, quantizer, bits): cells that differ only in their seed and share one tuned setting."""
 
     method: str
     quantizer: str
@@ -42,13 +42,13 @@ class Group:
 
     @property
     def name(self) -> str:
-        """``dsdh-wr-16``."""
+        """The group's name in paths: ``dsdh-wr-16``."""
         return f"{self.method}-{self.quantizer}-{self.bits}"
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One (method, quantizer, bits, seed): what is trained, encoded and evaluated as a unit."""
+    """One (method, quantizer, bits, seed): the unit of training, encoding and evaluation."""
 
     method: str
     quantizer: str
@@ -83,10 +83,12 @@ def groups_of(grid: dict[str, Any]) -> list[Group]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one study, relative to the project's root unless ``root`` says otherwise.
+    """Paths of one study.
 
     Args:
-        record: what is being made is made of this; None where nothing is made.
+        study: the study's name.
+        root: the project's root; the current folder by default.
+        record: provenance record that is stored with each output; None to store none.
     """
 
     study: str
@@ -98,12 +100,20 @@ class Layout:
         return self.root / "results" / self.study
 
     def aside(self, target: Path) -> Path:
-        """Where an output is while it is being written; DVC and git ignore it."""
+        """Temporary folder in which an output is written; DVC and git ignore it."""
         return self.folder / ".partial" / f"{target.parent.name}-{target.name}"
 
     @contextmanager
     def atomic_output(self, target: Path, *, resume: bool = False) -> Iterator[Path]:
-        """Write one of the folders below aside; it appears at its place, with its record, when the block ends well."""
+        """Write an output folder atomically, with its provenance record.
+
+        Args:
+            target: one of the folders below.
+            resume: keep the files of an interrupted run, see ``outputs.atomic_folder``.
+
+        Yields:
+            the temporary folder to write into; it is moved to ``target`` if the block succeeds.
+        """
         with atomic_folder(target, self.aside(target), resume=resume) as folder:
             yield folder
             if self.record is not None:

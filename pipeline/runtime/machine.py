@@ -1,4 +1,4 @@
-"""What the machine has."""
+"""Facts about the machine: CPU cores, user name, home folder."""
 
 import getpass
 import os
@@ -7,14 +7,15 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Cores that this process may use; not all systems (macOS) know more than how many there are."""
+    """Number of CPU cores that this process may use; all cores on systems without CPU affinity (macOS)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def have_a_home() -> None:
-    """Give this process and its children a name and a home where the user has none, as in a container.
+    """Set a user name and a home folder for this process and its children if there is none, as in a container.
 
-    DVC, MLflow and Matplotlib keep settings in a home, DVC writes the user's name down, and all fail without.
+    DVC, MLflow and Matplotlib need a home folder for their settings, and DVC needs the user's name. Without them
+    they fail.
     """
     try:
         getpass.getuser()

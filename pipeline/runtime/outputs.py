@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Atomic output folders, and JSON files."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from pipeline.runtime.errors import UserError
 
 @contextmanager
 def atomic_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterator[Path]:
-    """Write a folder aside and move it to ``target`` once everything in it is there.
+    """Write a temporary folder and move it to ``target`` when it is complete.
 
     Args:
         target: the folder that the stage declares as its output; replaced if it exists.
-        aside: where it is written, on the same file system (``Layout.aside``). What a killed run of the same stage
-            left there is removed first, unless ``resume``.
-        resume: keep what an interrupted or failed run left, for a block that can go on from there.
+        aside: the temporary folder, on the same file system (``Layout.aside``). Files of a killed run of the same
+            stage are removed first, unless ``resume``.
+        resume: keep the files of an interrupted or failed run, for a block that can continue from them.
 
     Yields:
-        the folder to write into. If the block raises, ``target`` stays as it was, and the folder is removed
+        the folder to write into. If the block raises, ``target`` is unchanged, and the temporary folder is removed
         unless ``resume``.
     """
     if not resume:
@@ -36,12 +36,12 @@ def atomic_folder(target: Path, aside: Path, *, resume: bool = False) -> Iterato
     finally:
         if done or not resume:
             shutil.rmtree(aside, ignore_errors=True)
-        with suppress(OSError):  # the last one out removes the parent
+        with suppress(OSError):  # fails while another process still has a folder in the parent
             aside.parent.rmdir()
 
 
 def _put(aside: Path, target: Path) -> None:
-    """Move a folder to its place; what is there stays until then."""
+    """Move a folder to ``target``; an existing ``target`` is deleted only after the move succeeded."""
     before = aside.with_name(f"{aside.name}.before")
     shutil.rmtree(before, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def _put(aside: Path, target: Path) -> None:
 
 
 def _make(folder: Path, *, exist_ok: bool) -> None:
-    """Make a folder whose parent another process may be removing, as the last one out."""
+    """Make a folder. Retry, since another process may remove the empty parent at the same time."""
     for _ in range(100):
         with suppress(FileNotFoundError):
             folder.mkdir(parents=True, exist_ok=exist_ok)
@@ -66,15 +66,15 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` in a form that is the same for the same content (key order kept, floats by ``repr``)."""
+    """Write ``content`` as JSON. Equal content gives equal bytes (key order kept, floats by ``repr``)."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """What ``write_json`` wrote.
+    """Read a file that ``write_json`` wrote.
 
     Raises:
-        UserError: it is missing, or cut short.
+        UserError: the file is missing, truncated or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

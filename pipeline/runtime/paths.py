@@ -1,4 +1,4 @@
-"""Paths that a user gives in params.yaml, and what lies there."""
+"""Paths that a user gives in params.yaml, and the files below them."""
 
 import hashlib
 import os
@@ -6,35 +6,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: Folders and files that archivers, file managers and storage boxes leave beside what users put there.
+#: Folders and files that archivers, file managers and network storage create on their own.
 LEFTOVERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini")
 
 
 def project() -> Path:
-    """The project's folder, also for a stage of `dvc exp run --temp` or `--queue`, which runs in a copy of it.
+    """The project's folder, even if a stage runs in a copy of it (`dvc exp run --temp` or `--queue`).
 
-    DVC sets ``DVC_ROOT`` for every stage, and to the project rather than the copy for an experiment
+    DVC sets ``DVC_ROOT`` for every stage. In an experiment it is the project's folder, not the copy
     (DVC's manual, "dvc exp run", environment variables).
     """
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 def given(path: str) -> Path:
-    """Where a path of params.yaml leads: from this folder or, where nothing is there, from the project's.
+    """Resolve a path of params.yaml: relative to the current folder, else to the project's folder.
 
-    A copy of the project has no files that git ignores.
+    The project's folder is the fallback because a copy of the project lacks the files that git ignores.
     """
     place = Path(path).expanduser()
     return place if place.is_absolute() or place.exists() else project() / place
 
 
 def leftover(part: str) -> bool:
-    """Whether a part of a path is hidden, or left by an archiver or a file manager."""
+    """Whether a part of a path is hidden or one of ``LEFTOVERS``."""
     return part.startswith(".") or part in LEFTOVERS
 
 
 def walked(root: Path) -> Iterator[str]:
-    """All files below a folder, by relative names with forward slashes; links are followed, each folder met once."""
+    """Relative names of all files below a folder, with forward slashes.
+
+    Symbolic links are followed; each folder is visited once.
+    """
     met = {os.path.realpath(root)}
     for folder, below, files in os.walk(root, followlinks=True):
         places = {name: os.path.realpath(os.path.join(folder, name)) for name in below}
@@ -46,9 +49,12 @@ def walked(root: Path) -> Iterator[str]:
 
 
 def fingerprint(root: Path) -> dict[str, Any]:
-    """What tells raw files from others without reading them: a hash of names, sizes and times of change.
+    """Fingerprint of a file or folder without reading contents: a hash of names, sizes and modification times.
 
-    Where they lie doesn't count; what file managers leave beside them doesn't either.
+    It doesn't depend on the location of ``root``. Hidden files and ``LEFTOVERS`` are ignored.
+
+    Returns:
+        ``files`` (their number), ``bytes`` (their total size), ``names_sizes_times`` (SHA-256 as hex).
     """
     names = sorted(walked(root)) if root.is_dir() else [""]
     digest, count, total = hashlib.sha256(), 0, 0

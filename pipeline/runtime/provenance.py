@@ -1,11 +1,12 @@
-"""What a result was made of, and whether that is what it would be made of now: the one rule, for everyone who asks.
+"""Provenance: record what a result was made of, and check whether it is up to date.
 
-When a stage starts, it notes what it is made of: hashes of the code, the params, and what identifies its inputs, as
-dvc.yaml declares them for the stage. The note goes with its outputs, as ``made_of.json`` in their folder, so it is
-restored, pulled and copied with them. ``Present`` compares notes with the code, params and files that are there.
+When a stage starts, it records hashes of its code, its params, and the identities of its inputs, as dvc.yaml declares
+them for the stage. The record is stored with the output as ``made_of.json`` in its folder, so it is restored, pulled
+and copied together with the output. ``Present`` compares records with the present code, params and files.
 
-The prepared data and the splits are known by hashes of their content: whoever made the same again made the same. So
-their notes lie beside their folders (``data.made_of.json``), and no later stage depends on them.
+The prepared data and the splits are identified by hashes of their content, so re-making them with equal content changes
+nothing for later stages. Their records are therefore stored next to their folders (``data.made_of.json``), and no later
+stage depends on them.
 """
 
 import hashlib
@@ -19,12 +20,12 @@ from typing import Any
 
 from pipeline.runtime.yaml12 import parse
 
-#: The folder of the code that is running: dvc.yaml, stages/ and pipeline/ are in it.
+#: The folder of the running code: it holds dvc.yaml, stages/ and pipeline/.
 PROJECT = Path(__file__).parents[2]
 RECORD = "made_of.json"
-#: Where something lies shapes no result: these params count for none.
+#: Params, by section, that are left out of records: the location of a file doesn't change a result.
 PLACES = {"dataset": ("path",)}
-#: What identifies the content of these outputs, and the file that says so.
+#: Outputs identified by their content: the JSON file and the key in it that hold the content's hash.
 IDENTIFIED = {"data": ("manifest.json", "content_hash"), "splits": ("split.json", "split_hash")}
 
 Item = dict[str, str | int]
@@ -35,14 +36,15 @@ class Record:
     """What an output was made of.
 
     Args:
-        stage: its name in dvc.yaml.
-        item: what the stage was about, as its command line says.
-        code: SHA-256 of every file and folder of code that dvc.yaml names for it.
-        params: the values of params.yaml that it depends on, by their dotted names.
-        inputs: what identifies the content of each input, by its path below the study's folder; empty, while the stage
-            runs, for a folder that several outputs lie in.
-        made_by: the records of those inputs that are whole outputs, and of theirs; without files and ``made_by``.
-        files: SHA-256 of every file of the output; of data and splits, the hash of their content.
+        stage: the stage's name in dvc.yaml.
+        item: the stage's command-line options.
+        code: SHA-256 of every code file and folder that dvc.yaml names as a dependency of the stage.
+        params: the values of params.yaml that the stage depends on, by their dotted names.
+        inputs: identity of each input's content, by its path below the study's folder. While the stage runs, it is
+            empty for a folder that holds several outputs.
+        made_by: the records of the inputs that are whole outputs, and recursively of their inputs, by path, without
+            ``files`` and ``made_by``. Data and splits are left out.
+        files: SHA-256 of every file of the output; for data and splits, the hash of their content.
     """
 
     stage: str
@@ -55,12 +57,12 @@ class Record:
 
 
 def begun(stage: str, item: Item, params: dict[str, Any], study: Path) -> Record:
-    """The record of what a stage is about to make.
+    """Make the record of a stage that starts now.
 
     Args:
-        stage: its name in dvc.yaml.
-        item: its command line's options.
-        params: as params.yaml has them.
+        stage: the stage's name in dvc.yaml.
+        item: the stage's command-line options.
+        params: the content of params.yaml.
         study: the study's folder.
     """
     code, values, paths = _declared(stage, item, params)
@@ -75,11 +77,12 @@ def begun(stage: str, item: Item, params: dict[str, Any], study: Path) -> Record
 
 
 def write(record: Record, folder: Path, target: Path, study: Path) -> None:
-    """Put the record with an output that is complete.
+    """Store the record of a complete output: in its folder, or next to ``target`` for data and splits.
 
     Args:
-        folder: where the output is now.
-        target: where it will be, or is.
+        record: as ``begun`` made it.
+        folder: the folder that holds the output now.
+        target: the output's final folder.
         study: the study's folder.
     """
     inputs = {path: known or content(study, path) or "" for path, known in record.inputs.items()}
@@ -95,7 +98,7 @@ def write(record: Record, folder: Path, target: Path, study: Path) -> None:
 
 
 def read(output: Path) -> Record | None:
-    """The record of an output, given its folder; None where there is none, or one that was cut short."""
+    """Read the record of an output, given its folder; None if the record is missing or truncated."""
     within = output / RECORD
     try:
         return Record(**json.loads((within if within.exists() else _beside(output)).read_text(encoding="utf-8")))
@@ -104,7 +107,15 @@ def read(output: Path) -> Record | None:
 
 
 def content(study: Path, path: str) -> str | None:
-    """What identifies the content of an output, a file of one, or a folder of several; None where there is none."""
+    """Identity (a hash) of the content of an output, of a file in one, or of a folder that holds several outputs.
+
+    Args:
+        study: the study's folder.
+        path: the output, file or folder, relative to ``study``.
+
+    Returns:
+        the hash, or None if nothing is found there.
+    """
     place = study / path
     if _identified(path):
         return _identity(study / _output(path), path)
@@ -118,7 +129,7 @@ def content(study: Path, path: str) -> str | None:
 
 
 def made(folder: Path) -> bool:
-    """Whether a folder is an output of the pipeline, and holds nothing that somebody else put there."""
+    """Whether a folder is an output of the pipeline and holds only files that are in its record."""
     try:
         known = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -127,10 +138,12 @@ def made(folder: Path) -> bool:
 
 
 class Present:
-    """What a study's results would be made of now, for as long as nobody edits anything.
+    """Compares the records of a study's outputs with the present code, params and inputs.
+
+    Answers are cached: make a new object after an edit.
 
     Args:
-        params: as params.yaml has them.
+        params: the content of params.yaml.
         study: the study's folder.
     """
 
@@ -139,19 +152,20 @@ class Present:
         self._known: dict[str, str] = {}
 
     def why_not(self, folder: Path) -> str:
-        """Why an output isn't what the present params, code and inputs would make; empty where it is.
+        """Why an output is out of date with respect to the present params, code and inputs.
 
         Args:
-            folder: an output's folder, below the study's.
+            folder: an output's folder, inside the study's folder.
 
         Returns:
-            what differs first, going from the data to the output, in words; `dvc repro` mends it.
+            the first difference on the way from the data to the output, in words; `dvc repro` removes it. Empty if
+            the output is up to date.
         """
         path = folder.relative_to(self.study).as_posix()
         if not folder.exists():
             return "not run yet"
         if path not in self._known:
-            self._known[path] = ""  # what asks for itself on the way gets no second answer
+            self._known[path] = ""  # ends the recursion if the same path is reached again
             self._known[path] = self._why_not(path)
         return self._known[path]
 
@@ -170,7 +184,7 @@ class Present:
         return ""
 
     def _differs(self, stage: str, item: Item, code: dict[str, str], params: Any, inputs: dict[str, str]) -> str:
-        """The first thing that a stage would be given otherwise now, in words."""
+        """The first difference between a record and the stage's present code, params and inputs; empty if none."""
         try:
             code_now, params_now, _ = _declared(stage, item, self.params)
         except (KeyError, TypeError):
@@ -187,7 +201,7 @@ class Present:
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """``methods.dsdh.mu: 0.1 -> 0.2`` for every value that differs between two trees of params."""
+    """A line such as ``methods.dsdh.mu: 0.1 -> 0.2`` for every value that differs between two trees of params."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = dict.fromkeys([*before, *now])
         inner = {key: f"{name}.{key}" if name else str(key) for key in names}
@@ -196,9 +210,10 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
 
 
 def _declared(stage: str, item: Item, params: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any], list[str]]:
-    """What dvc.yaml declares for a stage: hashes of code, values of params, paths of inputs below the study's folder.
+    """The dependencies of a stage in dvc.yaml: code hashes, param values, input paths below the study's folder.
 
-    What all cells share is one output of a shared-* stage there; here its code and params are named one by one.
+    In dvc.yaml, the code and params that all cells share are one dependency, the output of a shared-* stage. Here
+    that stage's own dependencies and params are listed instead.
     """
     entry = _entry(stage, item)
     known = {**params, "item": item}
@@ -221,7 +236,7 @@ def _param_names(entry: dict[str, Any], known: dict[str, Any]) -> list[str]:
 
 
 def _shared(dependency: str, known: dict[str, Any]) -> list[dict[str, Any]]:
-    """The shared-* stages whose output is the folder ``dependency``, or lies in it."""
+    """The shared-* stages whose output is the folder ``dependency`` or is inside it."""
     return [
         stage
         for name, stage in _stages(PROJECT / "dvc.yaml").items()
@@ -230,7 +245,7 @@ def _shared(dependency: str, known: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _entry(stage: str, item: Item) -> Any:
-    """What dvc.yaml says of a stage; one that makes something ``of`` another has that one's name in its own."""
+    """A stage's entry in dvc.yaml. If the item has ``of``, the entry's name is ``<stage>-<of>``."""
     own = PROJECT / "cells" / stage / "dvc.yaml"
     return _stages(own if own.exists() else PROJECT / "dvc.yaml")[
         "-".join([stage, *([str(item["of"])] if "of" in item else [])])
@@ -244,25 +259,28 @@ def _stages(file: Path) -> dict[str, Any]:
 
 
 def _filled(text: str, known: dict[str, Any]) -> str:
-    """A text of dvc.yaml with ``${...}`` replaced, as DVC does it."""
+    """Replace each ``${...}`` in a text of dvc.yaml by its value, as DVC does."""
     return re.sub(r"\$\{([^}]+)\}", lambda found: str(_value(known, found[1])), text)
 
 
 def _value(tree: Any, name: str) -> Any:
-    """``grid.seeds[0]`` in a tree of params."""
+    """The value at a dotted name such as ``grid.seeds[0]`` in a tree of params."""
     for key, place in re.findall(r"([^.\[\]]+)|\[(\d+)\]", name):
         tree = tree[key] if key else tree[int(place)]
     return tree
 
 
 def _shaping(name: str, value: Any) -> Any:
-    """A section without those of its values that shape no result."""
+    """A section without the values listed in ``PLACES``."""
     return {key: part for key, part in value.items() if key not in PLACES[name]} if name in PLACES else value
 
 
 @cache
 def _of_code(path: str) -> str:
-    """SHA-256 of a file, or of the files of a folder and their names; asked once a process, which runs one version."""
+    """SHA-256 of a file, or of the names and contents of a folder's files.
+
+    Cached, since a process runs one version of the code.
+    """
     place = PROJECT / path
     if place.is_dir():
         return _digest({file.relative_to(place).as_posix(): sha256(file) for file in _files(place)})
@@ -270,9 +288,9 @@ def _of_code(path: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What counts of a folder: no record, nothing that Python, Numba or a file manager leaves there.
+    """A folder's files, sorted, without the record and without files of Python, Numba or a file manager.
 
-    As in .dvcignore: Numba keeps what it has compiled in ``__pycache__``, too.
+    The same rules as in .dvcignore. Numba also keeps its compiled code in ``__pycache__``.
     """
     return sorted(
         file
@@ -295,7 +313,7 @@ def _digest(parts: Mapping[str, str | None]) -> str:
 
 
 def _identity(folder: Path, path: str) -> str | None:
-    """What the data, or a split, in ``folder`` say of their content."""
+    """The content hash that the data or split in ``folder`` stores about itself; None if it can't be read."""
     file, key = IDENTIFIED[path.split("/")[0]]
     try:
         found: str = json.loads((folder / file).read_text(encoding="utf-8"))[key]
@@ -310,7 +328,7 @@ def _of_several(study: Path, path: str) -> str:
 
 
 def _own(record: Record) -> dict[str, Any]:
-    """A record without what made its inputs, and without its files."""
+    """A record as a dict without ``made_by`` and ``files``."""
     return {key: value for key, value in asdict(record).items() if key not in ("made_by", "files")}
 
 
@@ -319,12 +337,12 @@ def _identified(path: str) -> bool:
 
 
 def _holds_outputs(study: Path, path: str) -> bool:
-    """Whether it is no output itself, but what several outputs lie in."""
+    """Whether ``path`` is a folder that holds several outputs and isn't an output itself."""
     return (study / path).is_dir() and not (study / path / RECORD).exists() and not _identified(path)
 
 
 def _output(path: str) -> str:
-    """The output that a path below the study's folder lies in: ``tuning/dsdh-wr-16`` for its ``choice.json``."""
+    """The output that contains a path: ``tuning/dsdh-wr-16`` for ``tuning/dsdh-wr-16/choice.json``."""
     parts = path.split("/")
     return "/".join(parts[: 1 if parts[0] in ("data", "tables", "report") else 2])
 

@@ -1,7 +1,7 @@
-"""Types of hyperparameters: what params.yaml may say, and what ``create`` accepts.
+"""Types of hyperparameters: the ranges that params.yaml and ``create`` accept.
 
-A method's, quantizer's or protocol's keyword-only arguments are annotated with these; the schema of params.yaml
-is read off those annotations, so a number is declared in one place.
+The keyword-only arguments of methods, quantizers and protocols are annotated with these types. The schema of
+params.yaml is built from the annotations, so each hyperparameter is declared in one place.
 """
 
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
-#: What all sources of random numbers take: NumPy's, torch's, scikit-learn's (the least, below 2^32).
+#: A seed that NumPy, torch and scikit-learn all accept (scikit-learn has the smallest range: below 2^32).
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-#: The parts of a dataset that a protocol draws; the database is what it leaves.
+#: The parts of a dataset that a protocol draws. The database is every image that isn't a query.
 Part = Literal["query", "validation", "train"]

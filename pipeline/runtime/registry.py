@@ -1,7 +1,7 @@
-"""Registries that are folders: a method, quantizer, dataset, protocol or backbone is one file in one folder.
+"""Registries based on folders: each method, quantizer, dataset, protocol or backbone is one file in a package.
 
-Names are read from the folder's listing and a file is imported only when it is asked for, so adding one
-touches no list, and a stage loads just what its cell uses.
+Names are read from the package's folder, so a new file needs no entry in a list. A file is imported only when its
+entry is requested, so a stage imports only what its cell uses.
 """
 
 import difflib
@@ -18,13 +18,13 @@ Base = TypeVar("Base")
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """``" (did you mean 'wr'?)"``, or nothing where no known word is near."""
+    """A hint such as ``" (did you mean 'wr'?)"``; empty if no known word is similar."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def file_names(folder: Path) -> list[str]:
-    """Names registered by the Python files of ``folder``, sorted; files beginning with ``_`` don't count."""
+    """Names of the Python files in ``folder``, sorted, without those that begin with ``_``."""
     return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
 
 
@@ -35,7 +35,7 @@ class Registry(Generic[Base]):
         package: the package's dotted name, such as ``pipeline.methods``.
         kind: what an entry is called in messages, such as ``method``.
         base: the class that every entry derives from.
-        reserved: names that no argument of an entry may have, since they mean something else where settings are tried.
+        reserved: argument names that entries must not use, since in tuning they name a training parameter.
     """
 
     def __init__(self, package: str, kind: str, base: type[Base], reserved: tuple[str, ...] = ()) -> None:
@@ -52,7 +52,8 @@ class Registry(Generic[Base]):
         """The class that the file called ``name`` defines.
 
         Raises:
-            UserError: no such name; the message lists the known ones. Or an argument has a reserved name.
+            UserError: no such name (the message lists the known ones), or an argument has a reserved name, or the
+                file defines no class derived from the registry's base class.
         """
         if name not in self.names():
             known = ", ".join(self.names())
@@ -69,10 +70,14 @@ class Registry(Generic[Base]):
         raise UserError(f"{module.__file__} defines no class derived from {self.base.__name__}")
 
     def create(self, name: str, **arguments: Any) -> Base:
-        """Make the entry called ``name``.
+        """Make an instance of the entry called ``name``.
+
+        Args:
+            name: a registered name.
+            arguments: the entry's keyword-only arguments, checked against their annotations.
 
         Raises:
-            UserError: an unknown name, an argument that the entry does not take, or one out of its range.
+            UserError: an unknown name, an unknown or missing argument, or an argument out of its range.
         """
         entry = self.get(name)
         taken = {p.name: p for p in inspect.signature(entry).parameters.values() if p.kind is p.KEYWORD_ONLY}

@@ -1,4 +1,4 @@
-"""Reading what a stage has stored: whole, of the right kind, and as it was when it was written; or one line."""
+"""Read the files of a stage's output and check that they are complete, of the right type and unchanged."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def damaged(file: Path, what: str) -> UserError:
-    """What is wrong with a stored file, and how it comes back."""
+    """The error for a damaged file: what is wrong with it, and how to restore it."""
     folder = file.parent
     return UserError(
         f"{file}: {what}; restore it with `dvc checkout --force {folder}`, or make it anew with `dvc repro`"
@@ -23,16 +23,17 @@ def damaged(file: Path, what: str) -> UserError:
 
 
 def array(file: Path, dtype: str, ndim: int, *, items: int | None = None, mapped: bool = False) -> npt.NDArray[Any]:
-    """An array that a stage wrote with ``numpy.save``.
+    """Load an array that a stage wrote with ``numpy.save``.
 
     Args:
-        dtype, ndim: what it must be.
-        items: its length, where that is known.
-        mapped: leave it on disk until it is read.
+        file: the .npy file.
+        dtype, ndim: expected dtype and number of dimensions.
+        items: expected length; None to accept any.
+        mapped: memory-map the file instead of reading it.
 
     Raises:
-        UserError: it is missing, cut short, holds pickled objects, is of another kind or length, or isn't what its
-            record says.
+        UserError: the file is missing, truncated, holds pickled objects, has another dtype, shape or length, or its
+            hash differs from its record.
     """
     try:
         found = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
@@ -52,10 +53,10 @@ def array(file: Path, dtype: str, ndim: int, *, items: int | None = None, mapped
 
 
 def weights(file: Path) -> dict[str, Any]:
-    """Tensors that a stage wrote as safetensors.
+    """Load tensors that a stage wrote as safetensors.
 
     Raises:
-        UserError: the file is missing, cut short, or isn't what its record says.
+        UserError: the file is missing, truncated, or its hash differs from its record.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -70,10 +71,10 @@ def weights(file: Path) -> dict[str, Any]:
 
 
 def table(file: Path) -> "pd.DataFrame":
-    """A CSV file that a stage wrote.
+    """Load a CSV file that a stage wrote.
 
     Raises:
-        UserError: it is missing, empty, no table, or isn't what its record says.
+        UserError: the file is missing, empty, not a table, or its hash differs from its record.
     """
     import pandas as pd
 
@@ -82,15 +83,15 @@ def table(file: Path) -> "pd.DataFrame":
         return pd.read_csv(file)
     except FileNotFoundError:
         raise damaged(file, "missing") from None
-    except (ValueError, OSError) as error:  # pandas' own are ValueErrors, as is what isn't UTF-8
+    except (ValueError, OSError) as error:  # pandas' errors and UnicodeDecodeError are ValueErrors
         raise damaged(file, f"cut short, or no table ({_first_line(error)})") from None
 
 
 def as_recorded(file: Path) -> None:
-    """Nothing, if a file has the hash that was recorded when it was written, or none was; asked once a process.
+    """Check a file against the hash in its provenance record, if there is one. The hash is cached per process.
 
     Raises:
-        UserError: it has another one.
+        UserError: the hash differs.
     """
     record = provenance.read(file.parent)
     known = record.files.get(file.name) if record is not None else None

@@ -1,4 +1,4 @@
-"""YAML as DVC reads it, so that a value is the same to both."""
+"""Parse YAML exactly as DVC does, so that both read the same values."""
 
 import re
 from typing import Any
@@ -8,16 +8,16 @@ from ruamel.yaml.error import YAMLError
 
 
 class NotYaml(ValueError):
-    """What is wrong with a text, in one line that begins with its place (`` line 3: ...``) where that is known."""
+    """A text isn't YAML. The message is one line that begins with the position (`` line 3: ...``) if it is known."""
 
 
 def parse(text: str) -> Any:
-    """A document's content: YAML 1.2 by ruamel.yaml in its safe mode, DVC's own choice.
+    """Parse one document as YAML 1.2 with ruamel.yaml in safe mode, as DVC does.
 
-    So ``yes`` is text and ``010`` is 10; no key may stand twice, ``<<`` merges, and no tag makes an object.
+    So ``yes`` is a string, ``010`` is 10, duplicate keys are errors, ``<<`` merges, and tags create no objects.
 
     Raises:
-        NotYaml: it isn't YAML, has two documents, a tag of another kind, or a date that there isn't.
+        NotYaml: the text isn't YAML, or has two documents, an unknown tag or an impossible date.
     """
     try:
         return YAML(typ="safe").load(text)
@@ -27,12 +27,12 @@ def parse(text: str) -> Any:
 
 def _place(error: Exception, text: str) -> str:
     mark = getattr(error, "problem_mark", None)
-    # What is missing at the end is missing on the last line, not after it.
+    # An error at the end of the text is reported on the last line, not after it.
     return f" line {min(mark.line + 1, len(text.splitlines()))}:" if mark else ""
 
 
 def _reason(error: Exception) -> str:
-    """The parser's own words, in one line and without its advice to programmers."""
+    """The parser's message in one line, without its advice to programmers."""
     words = " ".join(str(getattr(error, "problem", None) or error).split())
     twice = re.match(r'found duplicate key "(.*?)"', words)
     return f"the key {twice[1]!r} occurs twice; keep one" if twice else f"not YAML: {words}"
