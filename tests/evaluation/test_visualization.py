@@ -1,6 +1,9 @@
 """t-SNE maps and galleries, against a plain reference."""
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from pipeline.evaluation.visualization import cell, gallery, tsne
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell
+from tests.conftest import ROOT
 from tests.messages import one_line
 
 BITS, IMAGES, QUERIES = 12, 90, 20
@@ -115,3 +119,20 @@ def test_too_few_images_for_the_perplexity_is_one_line() -> None:
     with pytest.raises(UserError) as error:
         tsne.embed(np.ones((20, 4)), perplexity=30, seed=0)
     one_line(error, "visualize.perplexity", "20 images", "found 30")
+
+
+def test_a_map_is_the_same_for_any_number_of_threads() -> None:
+    """In processes of their own, since libraries read the variable when they load."""
+    program = (
+        "import hashlib, numpy as np\nfrom pipeline.evaluation.visualization.tsne import embed\n"
+        "vectors = np.random.default_rng(0).normal(size=(300, 48))\n"
+        "print(hashlib.sha256(embed(vectors, perplexity=30, seed=0).tobytes()).hexdigest())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": threads},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for threads in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(found) == 1

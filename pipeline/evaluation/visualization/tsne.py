@@ -42,12 +42,16 @@ def embed(vectors: npt.NDArray[Any], *, perplexity: float, seed: int) -> Points:
     if len(vectors) <= perplexity:
         raise UserError(f"visualize.perplexity: expected less than the {len(vectors)} images, found {perplexity}")
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     values = np.asarray(vectors, dtype=np.float32)
     if (values == values[0]).all():  # a spread of 0, which scikit-learn would divide by
         return np.zeros((len(values), 2))
     begin = "pca" if values.shape[1] > 1 else "random"
-    found: Points = TSNE(perplexity=perplexity, init=begin, random_state=seed, n_jobs=1).fit_transform(values)
+    # One thread: the number of threads changes the last digits, which the gradient descent amplifies. `n_jobs` limits
+    # only the search for neighbours, and Ray's workers have another default than `dvc repro`.
+    with threadpool_limits(1):
+        found: Points = TSNE(perplexity=perplexity, init=begin, random_state=seed, n_jobs=1).fit_transform(values)
     return found
 
 
