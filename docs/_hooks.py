@@ -21,4 +21,4 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     """Links to those pages lead to the site's own; links to other files of the repository become their names."""
     for page, source in PAGES.items():
         markdown = markdown.replace(f"](../{source}", f"]({page}")
-    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"`\1`", markdown).replace("``", "`")
+    return re.sub(r"\[`?([^\]`]+)`?\]\(\.\./[^)]+\)", r"`\1`", markdown)

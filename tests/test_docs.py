@@ -55,6 +55,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "site" / "api.html").read_text()
     assert "optimal_pairing" in page
+    for source in ROOT.glob("docs/*.md"):
+        fences = source.read_text().count("\n```") // 2
+        assert (tmp_path / "site" / f"{source.stem}.html").read_text().count('<div class="highlight') >= fences, source
 
 
 def test_the_readme_is_short() -> None:
