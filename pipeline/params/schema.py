@@ -286,8 +286,10 @@ def model(choices: Choices) -> type[Params]:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of params.yaml, for completion and checks in an editor."""
     variants: dict[str, Any] = {}
-    for section, base, key in (("dataset", Dataset, "name"), ("split", Split, "protocol")):
-        package = f"{section if section == 'dataset' else 'protocol'}s"
+    for section, base, key, package in (
+        ("dataset", Dataset, "name", "datasets"),
+        ("split", Split, "protocol", "protocols"),
+    ):
         models = [
             create_model(f"{base.__name__} {name}", __base__=base, **{key: (Literal[name], ...)}, **own(package, name))
             for name in entries(package)

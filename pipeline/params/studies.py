@@ -76,7 +76,7 @@ def write(name: str, *, force: bool = False, folder: Path = FOLDER, params: Path
         UserError: as in ``compose``, or params.yaml has uncommitted edits and ``force`` is False.
     """
     text = compose(name, folder)
-    before = params.read_text(encoding="utf-8") if params.exists() else ""
+    before = _text(params) if params.exists() else ""
     if before and before != text and not force and (lost := _edits(before, folder, params)):
         raise UserError(
             f"{params} has edits that git doesn't have ({lost}); commit it or copy it away first, or say FORCE=1 "
@@ -94,12 +94,14 @@ def write(name: str, *, force: bool = False, folder: Path = FOLDER, params: Path
 
 def _edits(before: str, folder: Path, params: Path) -> str:
     """The first edit of params.yaml that is neither in git nor in a study; empty if there is none."""
-    studies = [compose(name, folder) for name in names(folder)]
     committed = _committed(params)
-    if before in (*studies, committed):
+    if before == committed:
         return ""
-    known = [text for text in (committed, *studies) if text]
-    closest = min(([*differences(parse(text), _parsed(before))] for text in known), key=len)
+    studies = [compose(name, folder) for name in names(folder)]
+    if before in studies:
+        return ""
+    found = _parsed(before)
+    closest = min((differences(parse(text), found) for text in (committed, *studies) if text), key=len)
     return f"{closest[0]}{', ...' if len(closest) > 1 else ''}" if closest else "comments"
 
 
