@@ -30,6 +30,7 @@ from torch import Tensor
 
 from pipeline.assignment import best_assignment, optimal_pairing
 from pipeline.encoding.device import choose
+from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.quantizers import Quantizer, create, uniform_targets
 from pipeline.training import timing
@@ -67,15 +68,16 @@ def data(images: int) -> Prepared:
     return Prepared(gray.astype(np.uint8), np.eye(10, dtype=np.uint8)[digits.target[chosen]], {})
 
 
-def params(asked: Asked, train: int, backbone: dict[str, Any], rate: float, quantizers: list[str]) -> dict[str, Any]:
+def params(asked: Asked, train: int, backbone: dict[str, Any], rate: float, quantizers: list[str]) -> Params:
     """params.yaml with the values for the tables; at other learning rates all codes of AlexNet become the same."""
-    content: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    content: Any = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content["compute"] |= {"device": asked.device.type, "threads": asked.threads}
     content["split"] = {"protocol": "counts", "total": {"query": 10, "validation": 10, "train": train}}
     content["backbone"] = {"weights": "none", **backbone}
     content["training"]["optimizer"]["learning_rate"] = rate
     content["timing"] = {"bits": 48, "quantizers": quantizers}
-    return content
+    checked: Params = content
+    return checked
 
 
 def milliseconds(call: Callable[[], Any], device: torch.device) -> float:

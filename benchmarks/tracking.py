@@ -26,6 +26,7 @@ from typing import Any
 import yaml
 from mlflow import MlflowClient
 
+from pipeline.params import Params
 from pipeline.runtime import provenance
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import write_json
@@ -69,7 +70,7 @@ def _processor() -> float:
 
 def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark") -> None:
     """Write the result files of a study with ``count`` cells, as the stages write them."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params: Params = yaml.safe_load((ROOT / "params.yaml").read_text())
     grid = params["grid"]
     groups = len(grid["methods"]) * len(grid["quantizers"])
     params["study"] = study
@@ -87,7 +88,7 @@ def write_results(folder: Path, count: int, epochs: int, study: str = "benchmark
 
 def record_results(folder: Path) -> None:
     """Write provenance records that say the results were made with the folder's params and the present code."""
-    params: dict[str, Any] = yaml.safe_load((folder / "params.yaml").read_text())
+    params: Params = yaml.safe_load((folder / "params.yaml").read_text())
     layout = Layout(params["study"], folder)
     made: list[tuple[str, dict[str, Any], Path]] = [
         ("split", {"seed": seed}, layout.split(seed)) for seed in params["grid"]["seeds"]

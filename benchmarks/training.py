@@ -41,6 +41,7 @@ from pipeline.encoding import device as devices
 from pipeline.encoding.device import Compute
 from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import HashNetwork, build
+from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.pictures import square
 from pipeline.preparation.splits import Split
@@ -176,12 +177,17 @@ def _method(labels: Labels, device: torch.device) -> methods.Method:
     return method
 
 
-def _settings(batch: int) -> dict[str, Any]:
-    optimizer = {"name": "adam", "learning_rate": 1e-5, "backbone_scale": 1.0, "weight_decay": 0.0}
+def _settings(batch: int) -> schema.Training:
     return {
         "epochs": 100,
         "batch_size": batch,
-        "optimizer": {**optimizer, "schedule": "constant"},
+        "optimizer": {
+            "name": "adam",
+            "learning_rate": 1e-5,
+            "backbone_scale": 1.0,
+            "weight_decay": 0.0,
+            "schedule": "constant",
+        },
         "augmentation": {"crop_padding": 0, "flip": True},
         "selection": "last",
         "validate_every": 1,
@@ -305,7 +311,7 @@ def main() -> None:
     parser.add_argument("--backbone", choices=("cnn", "alexnet", "vgg11"), help="only this one")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="of the plain loop")
     asked = parser.parse_args()
-    device = devices.choose({"device": "auto", "precision": "auto", "threads": os.cpu_count()}).device
+    device = devices.choose({"device": "auto", "precision": "auto", "threads": os.cpu_count() or 1}).device
     cases = [
         case
         for case in CASES[device.type]

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
+from pipeline.params import Params
 from pipeline.params import read as read_params
-from pipeline.runtime.entry import Params, command, complain, said
+from pipeline.runtime.entry import command, complain, said
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import file_names
 

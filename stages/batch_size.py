@@ -1,7 +1,6 @@
 """batch-size: the validation mAP of one (method, quantizer, bits) at one batch size, for one seed."""
 
-from typing import Any
-
+from pipeline.params import Params
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
 from pipeline.runtime.errors import Diverged
@@ -10,9 +9,7 @@ from pipeline.runtime.outputs import write_json
 from pipeline.training.trial import tuning_split, validation_map
 
 
-def main(
-    params: dict[str, Any], layout: Layout, method: str, quantizer: str, bits: int, batch_size: int, seed: int
-) -> None:
+def main(params: Params, layout: Layout, method: str, quantizer: str, bits: int, batch_size: int, seed: int) -> None:
     group = Group(method, quantizer, bits)
     data = arrays.load(layout.data)
     with layout.atomic_output(layout.batch_size(group, batch_size, seed)) as target:

@@ -1,16 +1,15 @@
 """encode: one cell's packed query and database codes, ready for a search index."""
 
-from typing import Any
-
 from pipeline.encoding import device as devices
 from pipeline.encoding.encode import write_codes
 from pipeline.encoding.network import load
+from pipeline.params import Params
 from pipeline.preparation import arrays, splits
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
-def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
+def main(params: Params, layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
     compute = devices.choose(params["compute"])
     network = load(params["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")

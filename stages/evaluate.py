@@ -1,13 +1,12 @@
 """evaluate: all metrics of one cell, and its training history."""
 
-from typing import Any
-
 from pipeline.evaluation.cell import evaluate_cell
+from pipeline.params import Params
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
-def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
+def main(params: Params, layout: Layout, cell: Cell) -> None:
     with layout.atomic_output(layout.metrics(cell)) as target:
         evaluate_cell(params["evaluation"], cell, layout.train(cell), layout.codes(cell), target)
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.params import Params
 from pipeline.runtime import provenance
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
@@ -12,9 +13,9 @@ from pipeline.runtime.outputs import write_json
 from pipeline.runtime.paths import fingerprint, given
 
 
-def main(params: dict[str, Any], layout: Layout, of: str) -> None:
+def main(params: Params, layout: Layout, of: str) -> None:
     if of == "dataset":
-        targets, path = [layout.raw_files], given(params["dataset"]["path"])
+        targets, path = [layout.raw_files], given(str(params["dataset"]["path"]))
         known = fingerprint(path) if path.exists() else None
     else:
         targets, path = (

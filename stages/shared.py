@@ -1,12 +1,11 @@
 """shared: writes only a provenance record of the code and params that a stage uses for every cell."""
 
-from typing import Any
-
+from pipeline.params import Params
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
-def main(params: dict[str, Any], layout: Layout, of: str) -> None:
+def main(params: Params, layout: Layout, of: str) -> None:
     with layout.atomic_output(layout.shared(of)):
         pass
 

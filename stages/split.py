@@ -1,14 +1,13 @@
 """split: which images are query, database, train and validation for one seed."""
 
-from typing import Any
-
 from pipeline import protocols
+from pipeline.params import Params
 from pipeline.preparation import arrays, splits
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
-def main(params: dict[str, Any], layout: Layout, seed: int) -> None:
+def main(params: Params, layout: Layout, seed: int) -> None:
     data = arrays.load(layout.data)
     split = protocols.draw(params["split"], data.labels, seed)
     with layout.atomic_output(layout.split(seed)) as target:

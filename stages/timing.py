@@ -1,14 +1,13 @@
 """timing: seconds per epoch of one method at one batch size, with each of the study's timed quantizers."""
 
-from typing import Any
-
+from pipeline.params import Params
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 from pipeline.training.timing import measure
 
 
-def main(params: dict[str, Any], layout: Layout, method: str, batch_size: int) -> None:
+def main(params: Params, layout: Layout, method: str, batch_size: int) -> None:
     with layout.atomic_output(layout.timing(method, batch_size)) as target:
         measure(params, method, batch_size, arrays.load(layout.data), target)
 

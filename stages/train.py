@@ -1,7 +1,6 @@
 """train: one cell's weights, per-epoch history and training metrics."""
 
-from typing import Any
-
+from pipeline.params import Params
 from pipeline.preparation import arrays, splits
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
@@ -11,7 +10,7 @@ from pipeline.training.setting import chosen
 from pipeline.training.times import noted
 
 
-def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
+def main(params: Params, layout: Layout, cell: Cell) -> None:
     data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
     with followed(params, layout, cell), noted(layout, cell), layout.atomic_output(layout.train(cell)) as target:
         train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)

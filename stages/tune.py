@@ -1,13 +1,12 @@
 """tune: the training setting of one (method, quantizer, bits), chosen on validation images."""
 
-from typing import Any
-
+from pipeline.params import Params
 from pipeline.runtime.entry import group_stage
 from pipeline.runtime.layout import Group, Layout
 from pipeline.training import tuning
 
 
-def main(params: dict[str, Any], layout: Layout, group: Group) -> None:
+def main(params: Params, layout: Layout, group: Group) -> None:
     with layout.atomic_output(layout.tuning(group)) as target:
         if params["tune"] is None:
             tuning.leave_as_is(target)

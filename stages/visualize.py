@@ -1,14 +1,13 @@
 """visualize: t-SNE of one cell's codes, and queries with their nearest images."""
 
-from typing import Any
-
 from pipeline.evaluation.visualization.cell import write
+from pipeline.params import Params
 from pipeline.preparation import arrays
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
-def main(params: dict[str, Any], layout: Layout, cell: Cell) -> None:
+def main(params: Params, layout: Layout, cell: Cell) -> None:
     with layout.atomic_output(layout.visualized(cell)) as target:
         write(params["visualize"], layout.codes(cell), arrays.load(layout.data), cell, target)
 

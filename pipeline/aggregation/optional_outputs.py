@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.aggregation.comparison import BASELINE, KEYS
+from pipeline.params import Params
 from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json
@@ -20,7 +21,7 @@ from pipeline.training.tuning import settings
 There = Callable[[Path], bool]
 
 
-def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
+def folders(params: Params, layout: Layout) -> Iterator[Path]:
     """The metrics folders that the params ask for, apart from the grid cells' metrics and informativeness."""
     timing = params["timing"]
     for method, size in product(timing["methods"], timing["batch_sizes"]):
@@ -34,22 +35,23 @@ def folders(params: dict[str, Any], layout: Layout) -> Iterator[Path]:
         yield layout.visualized(cell)
 
 
-def batch_sizes(params: dict[str, Any]) -> list[tuple[Group, int]]:
+def batch_sizes(params: Params) -> list[tuple[Group, int]]:
     """The (group, batch size) pairs whose validation mAP the params ask for."""
     section = params["batch_size"]
-    lists = (section[key] for key in ("methods", "quantizers", "bits", "values"))
-    return [(Group(method, quantizer, bits), size) for method, quantizer, bits, size in product(*lists)]
+    return [
+        (Group(method, quantizer, bits), size)
+        for method, quantizer, bits, size in product(
+            section["methods"], section["quantizers"], section["bits"], section["values"]
+        )
+    ]
 
 
-def shown(params: dict[str, Any]) -> list[Cell]:
+def shown(params: Params) -> list[Cell]:
     """The cells to visualize by t-SNE and galleries."""
-    return [Cell(*found) for found in product(*(params["visualize"][key] for key in (*_PLURAL, "seeds")))]
+    return cells_of(params["visualize"])
 
 
-_PLURAL = ("methods", "quantizers", "bits")
-
-
-def budget(params: dict[str, Any]) -> dict[str, Any] | None:
+def budget(params: Params) -> dict[str, Any] | None:
     """The tuning's seeds, number of settings per quantizer, and candidates; None if nothing was tuned."""
     if params["tune"] is None:
         return None
@@ -61,7 +63,7 @@ def budget(params: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def missing(params: dict[str, Any], layout: Layout, why_not: Callable[[Path], str]) -> list[dict[str, Any]]:
+def missing(params: Params, layout: Layout, why_not: Callable[[Path], str]) -> list[dict[str, Any]]:
     """The outputs besides the cells' metrics that the params ask for but that are missing or outdated.
 
     Args:
@@ -83,7 +85,7 @@ def missing(params: dict[str, Any], layout: Layout, why_not: Callable[[Path], st
     return [{"cell": name, **empty, "reason": reason} for name, reason in reasons.items() if reason]
 
 
-def write(params: dict[str, Any], layout: Layout, target: Path, there: There) -> None:
+def write(params: Params, layout: Layout, target: Path, there: There) -> None:
     """Write ``tuning.csv``, ``timing.csv``, ``batch_size.csv``, ``tsne.csv``, ``gallery.csv`` and ``gallery/*.png``.
 
     A table is written only if the study asks for it and it has rows.
@@ -100,7 +102,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path, there: There) ->
             table.to_csv(target / name, index=False)
 
 
-def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+def tuning_table(params: Params, layout: Layout, there: There) -> pd.DataFrame:
     """One row per setting that was tried: mean and standard deviation over tuning seeds, and whether it was chosen.
 
     If the loss was not finite for some seed, mean and standard deviation are empty and ``note`` gives the reason.
@@ -125,7 +127,7 @@ def tuning_table(params: dict[str, Any], layout: Layout, there: There) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+def timing_table(params: Params, layout: Layout, there: There) -> pd.DataFrame:
     """One row per (method, quantizer, batch size): seconds per epoch, and the overhead over the baseline's median."""
     section, rows = params["timing"], []
     for method, size in product(section["methods"], section["batch_sizes"]):
@@ -153,7 +155,7 @@ def timing_table(params: dict[str, Any], layout: Layout, there: There) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def batch_size_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+def batch_size_table(params: Params, layout: Layout, there: There) -> pd.DataFrame:
     """One row per (method, quantizer, bits, batch size): validation mAP over seeds."""
     rows = []
     for group, size in batch_sizes(params):
@@ -167,7 +169,7 @@ def batch_size_table(params: dict[str, Any], layout: Layout, there: There) -> pd
     return pd.DataFrame(rows)
 
 
-def tsne_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataFrame:
+def tsne_table(params: Params, layout: Layout, there: There) -> pd.DataFrame:
     """One row per point: the t-SNE maps of images and features of each seed, then of the visualized cells' codes."""
     keys = [
         ({**dict.fromkeys(KEYS), "seed": seed}, layout.visualized_inputs(seed)) for seed in params["visualize"]["seeds"]
@@ -176,7 +178,7 @@ def tsne_table(params: dict[str, Any], layout: Layout, there: There) -> pd.DataF
     return _gathered([(key, folder / "tsne.csv") for key, folder in keys if there(folder)])
 
 
-def gallery_table(params: dict[str, Any], layout: Layout, pictures: Path, there: There) -> pd.DataFrame:
+def gallery_table(params: Params, layout: Layout, pictures: Path, there: There) -> pd.DataFrame:
     """One row per retrieved image of the visualized cells' queries.
 
     Copies each cell's gallery image to ``<cell>.png`` in ``pictures``.

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pandas as pd
 
 from pipeline.aggregation import optional_outputs
 from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_table
+from pipeline.params import Params
 from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout, cells_of, groups_of
 from pipeline.runtime.outputs import read_json, write_json
 
 
-def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
+def aggregate(params: Params, layout: Layout, target: Path) -> None:
     """Delete results that the params no longer ask for (``drop_others``), then write the study's tables.
 
     Args:
@@ -32,7 +34,7 @@ def aggregate(params: dict[str, Any], layout: Layout, target: Path) -> None:
     write(params, layout, target)
 
 
-def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
+def write(params: Params, layout: Layout, target: Path) -> None:
     """Write the study's tables.
 
     - ``cells.csv``: one row per cell.
@@ -84,7 +86,7 @@ def write(params: dict[str, Any], layout: Layout, target: Path) -> None:
     write_json(target / "about.json", {**about(params, layout), "missing": missing})
 
 
-def drop_others(params: dict[str, Any], layout: Layout) -> None:
+def drop_others(params: Params, layout: Layout) -> None:
     """Delete outputs in the metrics and tuning folders that the params don't ask for.
 
     The ``aggregate`` stage depends on both folders as a whole. Deleted outputs remain in DVC's cache: if a param is
@@ -103,7 +105,7 @@ def drop_others(params: dict[str, Any], layout: Layout) -> None:
                 print(f"warning: {found}: not made by the pipeline, left as it is", file=sys.stderr)
 
 
-def present(params: dict[str, Any], layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
+def present(params: Params, layout: Layout) -> tuple[list[Cell], list[dict[str, Any]]]:
     """Split the grid's cells into those with metrics of the current params and code, and the missing ones.
 
     If a stage fails, metrics computed from its earlier outputs stay on disk. Such outdated metrics count as missing.
@@ -132,7 +134,7 @@ def _why_not(cell: Cell, now: provenance.Present, layout: Layout) -> str:
     return told[0] if told else reason
 
 
-def outdated(params: dict[str, Any], layout: Layout) -> str:
+def outdated(params: Params, layout: Layout) -> str:
     """Why the report is outdated with respect to the current params, code and cells; empty if it is up to date."""
     if reason := provenance.Present(params, layout.folder).why_not(layout.report):
         return reason
@@ -150,7 +152,7 @@ def _why(group: Group, missing: list[dict[str, Any]]) -> str:
     return "; ".join(dict.fromkeys(own))
 
 
-def cell_table(cells: list[Cell], parts: list[str], layout: Layout, now: provenance.Present) -> pd.DataFrame:
+def cell_table(cells: list[Cell], parts: Sequence[str], layout: Layout, now: provenance.Present) -> pd.DataFrame:
     """One row per cell, in grid order, with all its metrics.
 
     ``informativeness_<part>`` and ``informativeness_<part>_over_restarts`` are the mean and standard deviation over
@@ -201,7 +203,7 @@ def headline(results: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def about(params: dict[str, Any], layout: Layout) -> dict[str, Any]:
+def about(params: Params, layout: Layout) -> dict[str, Any]:
     """The protocol behind the tables: the facts needed to compare the numbers with other results."""
     manifest = read_json(layout.data / "manifest.json")
     seeds = params["grid"]["seeds"]

@@ -6,11 +6,11 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import torch
 import torch.utils.deterministic
 
+from pipeline.params import schema
 from pipeline.runtime.errors import UserError
 
 
@@ -39,7 +39,7 @@ class Compute:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
 
 
-def choose(section: dict[str, Any]) -> Compute:
+def choose(section: schema.Compute) -> Compute:
     """Choose the device and precision, and set the number of CPU threads of this process.
 
     Device ``auto`` is CUDA if available, else MPS, else the CPU. Precision ``auto`` is bfloat16 on CUDA and float32

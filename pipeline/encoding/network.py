@@ -1,13 +1,13 @@
 """The hashing network: a backbone and one linear layer, the hash head."""
 
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding.device import Compute, warn_if_emulated
 from pipeline.encoding.images import normalization, normalized
+from pipeline.params import schema
 from pipeline.runtime import stored
 from pipeline.runtime.errors import UserError
 
@@ -55,7 +55,7 @@ class HashNetwork(nn.Module):
         return outputs.float()
 
 
-def build(section: dict[str, Any], code_length: int, compute: Compute) -> HashNetwork:
+def build(section: schema.Backbone, code_length: int, compute: Compute) -> HashNetwork:
     """Build the network, on the device of ``compute`` and in its memory format.
 
     Prints a warning to standard error if the device has to emulate the precision.
@@ -74,7 +74,7 @@ def build(section: dict[str, Any], code_length: int, compute: Compute) -> HashNe
     return network.to(compute.device).to(memory_format=compute.memory_format)
 
 
-def load(section: dict[str, Any], code_length: int, compute: Compute, weights: Path) -> HashNetwork:
+def load(section: schema.Backbone, code_length: int, compute: Compute, weights: Path) -> HashNetwork:
     """Load a trained network: built without pretrained weights, then filled from a cell's safetensors file.
 
     Weights are always stored in float32, independent of the training precision.

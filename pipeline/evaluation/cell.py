@@ -8,13 +8,14 @@ from typing import Any
 
 from pipeline.codes import unpack, unpack_labels
 from pipeline.evaluation.balance import balance
+from pipeline.params import schema
 from pipeline.retrieval import Retrieval, evaluate
 from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell
 from pipeline.runtime.outputs import read_json, write_json
 
 
-def evaluate_cell(settings: dict[str, Any], cell: Cell, trained: Path, codes: Path, target: Path) -> None:
+def evaluate_cell(settings: schema.Evaluation, cell: Cell, trained: Path, codes: Path, target: Path) -> None:
     """Measure a cell.
 
     Writes ``metrics.json`` (retrieval of the queries, balance of the database's codes, training), ``curves.csv``

@@ -7,7 +7,6 @@ Table 3 of the WR paper.
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from pipeline.codes import unpack
 from pipeline.encoding.transfer import to_device
+from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
 from pipeline.runtime.outputs import read_json, write_json
@@ -203,7 +203,13 @@ def _bound(network: _Critic, x: Tensor, y: Tensor, pairings: int) -> float:
 
 
 def measure_cell(
-    section: dict[str, Any], data: Prepared, codes: Path, part: str, seed: int, device: torch.device, target: Path
+    section: schema.Informativeness,
+    data: Prepared,
+    codes: Path,
+    part: str,
+    seed: int,
+    device: torch.device,
+    target: Path,
 ) -> None:
     """Write ``informativeness.json`` of one cell: the mutual information of one part's codes and images.
 
@@ -223,7 +229,13 @@ def measure_cell(
     pixels = reduced(data.images[indices[chosen]], section["image_size"], device)
     packed = stored.array(codes / f"{part}_codes.npy", "uint8", 2)[chosen]
     y = torch.from_numpy(unpack(packed, read_json(codes / "codes.json")["code_length"])).to(device)
-    settings = Settings(**{name: section[name] for name in Settings.__dataclass_fields__})
+    settings = Settings(
+        hidden=section["hidden"],
+        steps=section["steps"],
+        batch_size=section["batch_size"],
+        learning_rate=section["learning_rate"],
+        restarts=section["restarts"],
+    )
     found = estimate(pixels.flatten(1), y, settings, seed)
     write_json(target / "informativeness.json", {**asdict(found), "unit": "nats", "part": part, "images": len(chosen)})
 

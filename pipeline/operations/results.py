@@ -1,7 +1,7 @@
 """The results table for a terminal, with pointers to the report and MLflow."""
 
 from pipeline.aggregation.study import outdated
-from pipeline.runtime.entry import Params
+from pipeline.params import Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Layout
 

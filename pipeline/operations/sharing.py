@@ -19,7 +19,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.runtime.entry import Params
+from pipeline.params import Params
 from pipeline.runtime.errors import UserError, hidden
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from pipeline import protocols, report
 from pipeline.aggregation.study import present, write
 from pipeline.codes import pack_labels
 from pipeline.evaluation.cell import evaluate_cell
+from pipeline.params import Params
 from pipeline.preparation import arrays, splits
 from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
@@ -30,7 +31,7 @@ from pipeline.runtime.layout import Cell, Layout
 TOLERANCE = 1e-9
 
 
-def verify(params: dict[str, Any], root: Path = Path()) -> str:
+def verify(params: Params, root: Path = Path()) -> str:
     """Check every cell, the tables and the report of a study.
 
     Args:
@@ -80,7 +81,7 @@ def _unless_intact(check: Callable[..., None], *arguments: Any) -> Iterator[str]
         yield str(error)
 
 
-def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
+def _cell(params: Params, cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
     """Contradictions between a cell's split, codes and metrics."""
     codes, trained = layout.codes(cell), layout.train(cell)
     for folder in (layout.split(cell.seed), codes, trained):
@@ -108,7 +109,7 @@ def _cell(params: dict[str, Any], cell: Cell, data: arrays.Prepared, layout: Lay
     yield from _differing(layout.metrics(cell), target)
 
 
-def _tables(params: dict[str, Any], layout: Layout, aside: Path) -> Iterator[str]:
+def _tables(params: Params, layout: Layout, aside: Path) -> Iterator[str]:
     """Differences of the tables and the report from those made again from the present files."""
     tables, page = aside / "tables", aside / "report"
     tables.mkdir()

@@ -6,15 +6,16 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from pipeline.params.schema import Choices, entries, model, own
+from pipeline.params.schema import Choices, Params, adapter, entries, own, params
+from pipeline.params.sections import is_section, keys, required
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
 from pipeline.runtime.yaml12 import NotYaml, parse
 
 
-def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
+def read(path: Path = Path("params.yaml")) -> Params:
     """Read and check a params file.
 
     Returns:
@@ -24,7 +25,7 @@ def read(path: Path = Path("params.yaml")) -> dict[str, Any]:
         UserError: the file is missing, isn't YAML or violates the schema; one line per mistake.
     """
     try:
-        content: dict[str, Any] = parse(path.read_bytes().decode("utf-8-sig"))
+        content: Params = parse(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; run in the project's root, or write it with `make study NAME=digits`"
@@ -56,7 +57,7 @@ def check(content: Any) -> list[str]:
         _chosen(content, "dataset", "name", "datasets"), _chosen(content, "split", "protocol", "protocols")
     )
     try:
-        model(choices).model_validate(content)
+        adapter(choices).validate_python(content)
     except ValidationError as error:
         problems = [_line(dict(details), choices) for details in error.errors()]
     across = _across_sections(content)
@@ -218,7 +219,7 @@ def _line(error: dict[str, Any], choices: Choices) -> str:
         words = re.findall(r"'([^']*)'", context["expected"])
         hint = nearest(found, words) if isinstance(found, str) else ""
         return f"{key}: expected one of {', '.join(words)}; found {found!r}{hint}"
-    if kind == "model_type":
+    if kind == "dict_type":
         return f"{key}: expected {_expected(error['loc'], choices)}; found {_short(found)}"
     if kind == "alternatives":
         return f"{key}: expected {error['msg']}"
@@ -233,32 +234,27 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _model(location: tuple[Any, ...], choices: Choices) -> Any:
-    """The schema's type at a location: a model for a section, a field for a value, None if unknown."""
-    here: Any = model(choices)
+def _kind(location: tuple[Any, ...], choices: Choices) -> Any:
+    """The schema's type at a location: a section, the type of a value, or None if unknown."""
+    here: Any = params(choices)
     for part in location:
-        fields = getattr(here, "model_fields", {})
-        if part not in fields:
+        known = keys(here)
+        if part not in known:
             return None
-        annotation = fields[part].annotation
-        models = [a for a in getattr(annotation, "__args__", ()) if _is_model(a)]
-        here = annotation if _is_model(annotation) else models[0] if models else fields[part]
+        here = required(known[part])
+        here = next((kind for kind in (here, *getattr(here, "__args__", ())) if is_section(kind)), here)
     return here
 
 
-def _is_model(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, BaseModel)
-
-
 def _fields(location: tuple[Any, ...], choices: Choices) -> list[str]:
-    return list(getattr(_model(location, choices), "model_fields", {}))
+    return list(keys(_kind(location, choices)))
 
 
 def _expected(location: tuple[Any, ...], choices: Choices) -> str:
-    here = _model(location, choices)
-    if _is_model(here):
-        return f"a section with {', '.join(here.model_fields) or 'no keys ({})'}"
-    words = getattr(getattr(here, "annotation", None), "__args__", None)
+    here = _kind(location, choices)
+    if is_section(here):
+        return f"a section with {', '.join(keys(here)) or 'no keys ({})'}"
+    words = getattr(here, "__args__", None)
     if words and all(isinstance(word, str) for word in words):
         return f"one of {', '.join(words)}"
     return "a value"

@@ -1,6 +1,8 @@
 """The schema of params.yaml, section by section.
 
-No field has a default: every value must be in params.yaml, where DVC detects a change.
+The sections are typed dictionaries: pydantic checks a file against them and returns its content unchanged, and the
+type checker knows the keys of the dictionaries that stages pass on. No key has a default: every value must be in
+params.yaml, where DVC detects a change.
 """
 
 import json
@@ -8,14 +10,15 @@ from collections.abc import Callable
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
 import pipeline
+from pipeline.params.sections import keys, made, optional, required, section
 from pipeline.params.signatures import arguments, hyperparameters
-from pipeline.params.strict import Strict
 from pipeline.runtime.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Seed
 from pipeline.runtime.registry import file_names
 
@@ -40,9 +43,12 @@ def _not_empty(values: Any) -> Any:
     return values
 
 
-def _one_of(name: str) -> Any:
-    return Literal[tuple(entries(name))]
-
+if TYPE_CHECKING:  # the names are known only at run time
+    DatasetName = ProtocolName = BackboneName = MethodName = QuantizerName = str
+else:
+    DatasetName, ProtocolName, BackboneName, MethodName, QuantizerName = (
+        Literal[tuple(entries(name))] for name in ("datasets", "protocols", "backbones", "methods", "quantizers")
+    )
 
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Distinct = AfterValidator(_distinct)
@@ -50,43 +56,25 @@ NotEmpty = AfterValidator(_not_empty)
 Bits = Annotated[int, Field(ge=1, le=1024)]
 BatchSize = Annotated[int, Field(ge=2)]
 Cutoff = PositiveInt | None
-Methods = Annotated[list[_one_of("methods")], Distinct]
-Quantizers = Annotated[list[_one_of("quantizers")], Distinct]
+Methods = Annotated[list[MethodName], Distinct]
+Quantizers = Annotated[list[QuantizerName], Distinct]
 
 
-class Dataset(Strict):
-    """Keys that every dataset has; ``model`` adds the dataset's own settings."""
+@section
+class Dataset(TypedDict):
+    """Keys that every dataset has; ``adapter`` adds the dataset's own settings."""
 
-    name: _one_of("datasets")
+    name: DatasetName
+    path: str | None
     image_size: Annotated[int, Field(ge=4, le=1024)]
     on_bad_image: Literal["error", "skip"]
 
 
-class Split(Strict):
-    """The key that every protocol has; ``model`` adds the protocol's own numbers."""
+@section
+class Split(TypedDict):
+    """The key that every protocol has; ``adapter`` adds the protocol's own numbers."""
 
-    protocol: _one_of("protocols")
-
-    @model_validator(mode="after")
-    def _alternatives(self) -> "Split":
-        names = [name for name, field in type(self).model_fields.items() if not field.is_required()]
-        given = [name for name in names if getattr(self, name) is not None]
-        if names and len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            raise PydanticCustomError("alternatives", f"exactly one of {', '.join(names)}; found {found}")  # type: ignore[arg-type]
-        return self
-
-
-class AnyDataset(Dataset):
-    """A dataset with an unknown name; its settings can't be checked."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class AnySplit(Split):
-    """A protocol with an unknown name; its numbers can't be checked."""
-
-    model_config = ConfigDict(extra="ignore")
+    protocol: ProtocolName
 
 
 class Choices(NamedTuple):
@@ -104,31 +92,36 @@ class Choices(NamedTuple):
         return {"dataset": ("dataset", "datasets", self.dataset), "split": ("protocol", "protocols", self.protocol)}
 
 
-class Grid(Strict):
+@section
+class Grid(TypedDict):
     methods: Annotated[Methods, NotEmpty]
     quantizers: Annotated[Quantizers, NotEmpty]
     bits: Annotated[list[Bits], NotEmpty, Distinct]
     seeds: Annotated[list[Seed], NotEmpty, Distinct]
 
 
-class Compute(Strict):
+@section
+class Compute(TypedDict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "float32", "bfloat16"]
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 
-class Sweep(Strict):
+@section
+class Sweep(TypedDict):
     workers: Annotated[int, Field(ge=1, le=4096)] | None
     gpu_share: Annotated[float, Field(gt=0, le=1)] | None
 
 
-class Backbone(Strict):
-    name: _one_of("backbones")
+@section
+class Backbone(TypedDict):
+    name: BackboneName
     weights: Annotated[str, Field(min_length=1)]
     input_size: Annotated[int, Field(ge=4, le=1024)]
 
 
-class Optimizer(Strict):
+@section
+class Optimizer(TypedDict):
     name: Literal["adam", "adamw", "sgd"]
     learning_rate: Positive
     backbone_scale: NonNegative
@@ -136,12 +129,14 @@ class Optimizer(Strict):
     schedule: Literal["constant", "cosine"]
 
 
-class Augmentation(Strict):
+@section
+class Augmentation(TypedDict):
     crop_padding: NonNegativeInt
     flip: bool
 
 
-class Training(Strict):
+@section
+class Training(TypedDict):
     epochs: PositiveInt
     batch_size: BatchSize
     optimizer: Optimizer
@@ -150,13 +145,15 @@ class Training(Strict):
     validate_every: PositiveInt
 
 
-class Evaluation(Strict):
+@section
+class Evaluation(TypedDict):
     ties: Literal["expected", "stable", "optimistic", "pessimistic"]
     top_k: Cutoff
     precision_at: Annotated[list[PositiveInt], NotEmpty, Distinct]
 
 
-class Informativeness(Strict):
+@section
+class Informativeness(TypedDict):
     parts: Annotated[list[Literal["query", "database"]], Distinct]
     images: Annotated[int, Field(ge=50)]
     image_size: PositiveInt
@@ -167,11 +164,13 @@ class Informativeness(Strict):
     restarts: PositiveInt
 
 
-class Tune(Strict):
+@section
+class Tune(TypedDict):
     seeds: Annotated[list[Seed], NotEmpty, Distinct]
 
 
-class Timing(Strict):
+@section
+class Timing(TypedDict):
     methods: Methods
     quantizers: Annotated[Quantizers, NotEmpty]
     bits: Bits
@@ -179,7 +178,8 @@ class Timing(Strict):
     epochs: PositiveInt
 
 
-class BatchSizes(Strict):
+@section
+class BatchSizes(TypedDict):
     methods: Methods
     quantizers: Quantizers
     bits: Annotated[list[Bits], Distinct]
@@ -187,7 +187,8 @@ class BatchSizes(Strict):
     seeds: Annotated[list[Seed], Distinct]
 
 
-class Visualize(Strict):
+@section
+class Visualize(TypedDict):
     methods: Methods
     quantizers: Quantizers
     bits: Annotated[list[Bits], Distinct]
@@ -198,14 +199,16 @@ class Visualize(Strict):
     neighbours: PositiveInt
 
 
-class Published(Strict):
+@section
+class Published(TypedDict):
     tables: Annotated[
         list[Literal["wr-table1", "wr-table2", "wr-table3", "hswd-table4", "hswd-table5", "hswd-table6"]], Distinct
     ]
     dataset: Literal["cifar10", "nuswide21", "nuswide", "coco"] | None
 
 
-class Statistics(Strict):
+@section
+class Statistics(TypedDict):
     paired: bool
     significance: Annotated[Fraction, Field(gt=0, lt=1)]
 
@@ -218,48 +221,51 @@ def own(name: str, entry: str) -> dict[str, Any]:
         entry: the entry, such as ``counts``.
 
     Returns:
-        pydantic field definitions by argument name, see ``signatures.arguments``.
+        types by argument name, see ``signatures.arguments``.
     """
     return arguments(PACKAGES / name / f"{entry}.py")
 
 
-def _candidates(quantizer: str) -> type[Strict]:
+def _candidates(quantizer: str) -> Any:
     """Lists of values to try in tuning: for the learning rate and for the quantizer's own hyperparameters."""
-    kinds = {"learning_rate": Positive} | {name: kind for name, (kind, _) in own("quantizers", quantizer).items()}
-    lists: dict[str, Any] = {name: (Annotated[list[kind], NotEmpty, Distinct], None) for name, kind in kinds.items()}
-    return create_model(quantizer, __base__=Strict, **lists)
+    kinds = {"learning_rate": Positive} | {name: required(kind) for name, kind in own("quantizers", quantizer).items()}
+    return made(quantizer, {name: NotRequired[_tried(kind)] for name, kind in kinds.items()})
 
 
-def _sections(name: str) -> Callable[[], type[Strict]]:
-    """A model with one optional section per file of a package. ``check`` requires the sections that are used."""
-    return create_model(  # type: ignore[call-overload, no-any-return]
-        name.capitalize(),
-        __base__=Strict,
-        **{entry: (hyperparameters(PACKAGES / name / f"{entry}.py") | None, None) for entry in entries(name)},
-    )
+def _tried(kind: Any) -> Any:
+    return Annotated[list[kind], NotEmpty, Distinct]
 
 
-class Watch(Strict):
+def _sections(name: str, of: Callable[[str], Any]) -> Any:
+    """A section with one optional section per file of a package. ``check`` requires the sections that are used."""
+    return made(name.capitalize(), {entry: NotRequired[of(entry) | None] for entry in entries(name)})
+
+
+def _hyperparameters(name: str) -> Any:
+    return _sections(name, lambda entry: hyperparameters(PACKAGES / name / f"{entry}.py"))
+
+
+@section
+class Watch(TypedDict):
     dataset: Annotated[list[Literal["always"]], Distinct]
     weights: Annotated[list[Literal["always"]], Distinct]
 
 
-class Params(Strict):
+@section
+class Params(TypedDict):
     study: StudyName
-    dataset: AnyDataset
+    dataset: Dataset
     watch: Watch
-    split: AnySplit
+    split: Split
     grid: Grid
     compute: Compute
     sweep: Sweep
     backbone: Backbone
     training: Training
-    methods: _sections("methods")  # type: ignore[valid-type]
-    quantizers: _sections("quantizers")  # type: ignore[valid-type]
+    methods: _hyperparameters("methods")
+    quantizers: _hyperparameters("quantizers")
     tune: Tune | None
-    candidates: create_model(  # type: ignore[valid-type]
-        "Candidates", __base__=Strict, **{name: (_candidates(name) | None, None) for name in entries("quantizers")}
-    )
+    candidates: _sections("quantizers", _candidates)
     evaluation: Evaluation
     informativeness: Informativeness
     timing: Timing
@@ -270,33 +276,54 @@ class Params(Strict):
 
 
 @cache
-def model(choices: Choices) -> type[Params]:
-    """The model of a params file with this dataset and protocol.
+def adapter(choices: Choices) -> TypeAdapter[Params]:
+    """What checks a params file with this dataset and protocol.
 
-    The sections ``dataset`` and ``split`` accept the arguments of the chosen entries and no others.
+    The sections ``dataset`` and ``split`` accept the arguments of the chosen entries and no others. If the choice is
+    missing or unknown, they accept any.
     """
+    return TypeAdapter(params(choices))
+
+
+@cache
+def params(choices: Choices) -> Any:
+    """The type of a params file with this dataset and protocol, see ``adapter``."""
     fields: dict[str, Any] = {}
-    for section, base in (("dataset", Dataset), ("split", Split)):
-        _, place, entry = choices.sections[section]
-        if entry is not None:
-            fields[section] = (create_model(base.__name__, __base__=base, **own(place, entry)), ...)
-    return create_model("Params", __base__=Params, **fields)
+    for name, base in (("dataset", Dataset), ("split", Split)):
+        _, place, entry = choices.sections[name]
+        further = {} if entry is None else own(place, entry)
+        fields[name] = made(base.__name__, keys(base) | further, closed=entry is not None)
+    fields["split"] = _with_alternatives(fields["split"])
+    return made("Params", keys(Params) | fields)
+
+
+def _with_alternatives(kind: Any) -> Any:
+    """The section ``split`` whose optional keys are alternatives: exactly one of them must be given."""
+    names = [name for name, annotation in keys(kind).items() if optional(annotation)]
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        given = [name for name in names if found.get(name) is not None]
+        if names and len(given) != 1:
+            said = " and ".join(given) or "none of them"
+            raise PydanticCustomError("alternatives", f"exactly one of {', '.join(names)}; found {said}")  # type: ignore[arg-type]
+        return found
+
+    return Annotated[kind, AfterValidator(check)]
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of params.yaml, for completion and checks in an editor."""
     variants: dict[str, Any] = {}
-    for section, base, key, package in (
+    for name, base, key, package in (
         ("dataset", Dataset, "name", "datasets"),
         ("split", Split, "protocol", "protocols"),
     ):
-        models = [
-            create_model(f"{base.__name__} {name}", __base__=base, **{key: (Literal[name], ...)}, **own(package, name))
-            for name in entries(package)
+        kinds = [
+            made(f"{base.__name__} {entry}", keys(base) | {key: Literal[entry]} | own(package, entry))
+            for entry in entries(package)
         ]
-        variants[section] = (Annotated[reduce(or_, models), Field(discriminator=key)], ...)
-    found: dict[str, Any] = create_model("Params", __base__=Params, **variants).model_json_schema()
-    return found
+        variants[name] = Annotated[reduce(or_, kinds), Field(discriminator=key)]
+    return TypeAdapter(made("Params", keys(Params) | variants)).json_schema()
 
 
 def write_json_schema(path: Path = Path("studies/params.schema.json")) -> str:

@@ -9,11 +9,9 @@ from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NotRequired, get_args, get_origin
 
-from pydantic import BaseModel, create_model
-
-from pipeline.params.strict import Strict
+from pipeline.params.sections import made
 from pipeline.runtime import ranges
 
 #: Arguments that the training loop passes, so params.yaml doesn't contain them.
@@ -22,9 +20,9 @@ KNOWN_TYPES = {"Literal": Literal, "bool": bool, "int": int, "float": float, "st
 
 
 @cache
-def hyperparameters(file: Path) -> type[BaseModel]:
-    """A strict model of the keyword-only arguments of the class that ``file`` defines."""
-    return create_model(file.stem, __base__=Strict, **arguments(file))
+def hyperparameters(file: Path) -> Any:
+    """A section with the keyword-only arguments of the class that ``file`` defines."""
+    return made(file.stem, arguments(file))
 
 
 def arguments(file: Path) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def arguments(file: Path) -> dict[str, Any]:
     arguments whose default is None are optional.
 
     Returns:
-        by name, the pydantic field definition: (type, None) if optional, else (type, ...).
+        the types by name, inside ``NotRequired[...]`` if optional.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"))
     fields: dict[str, Any] = {}
@@ -45,7 +43,8 @@ def arguments(file: Path) -> dict[str, Any]:
                     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
                         if argument.arg not in GIVEN and argument.annotation is not None:
                             optional = isinstance(default, ast.Constant) and default.value is None
-                            fields[argument.arg] = (_type(argument), None if optional else ...)
+                            kind = _type(argument)
+                            fields[argument.arg] = NotRequired[kind] if optional else kind
     return fields
 
 
@@ -58,9 +57,8 @@ def _type(argument: ast.arg) -> Any:
 
 
 def _section(name: str, annotation: Any) -> Any:
-    """Turn ``dict[Literal[...], T]`` into a model with exactly these keys; return any other type unchanged."""
+    """Turn ``dict[Literal[...], T]`` into a section with exactly these keys; return any other type unchanged."""
     if get_origin(annotation) is not dict or get_origin(get_args(annotation)[0]) is not Literal:
         return annotation
     keys, value = get_args(annotation)
-    fields: dict[str, Any] = dict.fromkeys(get_args(keys), (value, ...))
-    return create_model(name, __base__=Strict, **fields)
+    return made(name, dict.fromkeys(get_args(keys), value))

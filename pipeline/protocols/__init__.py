@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.params import schema
 from pipeline.preparation.splits import Split
 from pipeline.runtime.registry import Registry
 
@@ -46,7 +47,7 @@ def create(name: str, **numbers: Any) -> Protocol:
     return _REGISTRY.create(name, **numbers)
 
 
-def draw(section: dict[str, Any], labels: npt.NDArray[np.uint8], seed: int) -> Split:
+def draw(section: schema.Split, labels: npt.NDArray[np.uint8], seed: int) -> Split:
     """Draw the split that params.yaml's ``split`` section defines; see ``Protocol.split``.
 
     Args:

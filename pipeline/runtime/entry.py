@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.params import Params
 from pipeline.params import read as read_params
 from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.layout import Cell, Group, Layout
 from pipeline.runtime.machine import have_a_home
-
-Params = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pipeline.params import schema
 from pipeline.runtime import provenance
 from pipeline.runtime.outputs import atomic_folder
 
@@ -65,7 +65,7 @@ class Cell:
         return Group(self.method, self.quantizer, self.bits)
 
 
-def cells_of(grid: dict[str, Any]) -> list[Cell]:
+def cells_of(grid: schema.Grid) -> list[Cell]:
     """All cells of ``params["grid"]``, in the grid's own order (method, quantizer, bits, seed)."""
     return [
         Cell(method, quantizer, bits, seed)
@@ -76,7 +76,7 @@ def cells_of(grid: dict[str, Any]) -> list[Cell]:
     ]
 
 
-def groups_of(grid: dict[str, Any]) -> list[Group]:
+def groups_of(grid: schema.Grid) -> list[Group]:
     """All groups of ``params["grid"]``, in the grid's own order."""
     return list(dict.fromkeys(cell.group for cell in cells_of(grid)))
 

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.params import Params
 from pipeline.runtime.yaml12 import parse
 
 #: The folder of the running code: it holds dvc.yaml, stages/ and pipeline/.
@@ -56,7 +57,7 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def begun(stage: str, item: Item, params: dict[str, Any], study: Path) -> Record:
+def begun(stage: str, item: Item, params: Params, study: Path) -> Record:
     """Make the record of a stage that starts now.
 
     Args:
@@ -147,7 +148,7 @@ class Present:
         study: the study's folder.
     """
 
-    def __init__(self, params: dict[str, Any], study: Path) -> None:
+    def __init__(self, params: Params, study: Path) -> None:
         self.params, self.study = params, study
         self._known: dict[str, str] = {}
 
@@ -209,7 +210,7 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
     return [] if before == now else [f"{name}: {before} -> {now}"]
 
 
-def _declared(stage: str, item: Item, params: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any], list[str]]:
+def _declared(stage: str, item: Item, params: Params) -> tuple[dict[str, str], dict[str, Any], list[str]]:
     """The dependencies of a stage in dvc.yaml: code hashes, param values, input paths below the study's folder.
 
     In dvc.yaml, the code and params that all cells share are one dependency, the output of a shared-* stage. Here

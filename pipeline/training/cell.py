@@ -2,7 +2,6 @@
 
 import platform
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from safetensors.torch import save_file
 from pipeline import methods, quantizers
 from pipeline.encoding import device as devices
 from pipeline.encoding.network import build
+from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.runtime.layout import Cell, Group
@@ -20,7 +20,7 @@ from pipeline.training.loop import Trainer
 from pipeline.training.setting import Setting, spelled, with_setting
 
 
-def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
+def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
     """Build the trainer of one cell: network, method and quantizer.
 
     Args:
@@ -49,7 +49,7 @@ def trainer(params: dict[str, Any], group: Group, seed: int, data: Prepared, spl
     return Trainer(network, method, quantizer, data, split, settings, quantizer_name=name, seed=seed)
 
 
-def train(params: dict[str, Any], setting: Setting, cell: Cell, data: Prepared, split: Split, target: Path) -> None:
+def train(params: Params, setting: Setting, cell: Cell, data: Prepared, split: Split, target: Path) -> None:
     """Train a cell and write ``weights.safetensors``, ``history.csv`` and ``training.json`` into ``target``.
 
     The files contain nothing that differs between two runs of the same cell, such as times or host names.

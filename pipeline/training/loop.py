@@ -4,7 +4,6 @@ import copy
 import math
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from pipeline.encoding.encode import outputs_of
 from pipeline.encoding.images import Augmentation, pixels
 from pipeline.encoding.network import HashNetwork
 from pipeline.methods import Method
+from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.quantizers import Quantizer
@@ -59,7 +59,7 @@ class Trainer:
         quantizer: Quantizer,
         data: Prepared,
         split: Split,
-        settings: dict[str, Any],
+        settings: schema.Training,
         *,
         quantizer_name: str,
         seed: int,

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple
-from typing import Any
 
+from pipeline.params import Params
 from pipeline.runtime.layout import Cell, Layout
 
 #: Seconds of training before the other process is started. MLflow takes about five seconds to start.
@@ -20,7 +20,7 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def followed(params: dict[str, Any], layout: Layout, cell: Cell) -> Iterator[None]:
+def followed(params: Params, layout: Layout, cell: Cell) -> Iterator[None]:
     """Log a cell's history to MLflow from another process while the block trains the cell.
 
     The other process gets the params and the provenance record on its standard input. It does not read params.yaml,

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from pipeline.encoding.network import HashNetwork
 from pipeline.methods import Method
+from pipeline.params import schema
 
 MOMENTUM = 0.9
 
@@ -33,7 +34,7 @@ OPTIMIZERS: dict[str, Any] = {
 }
 
 
-def make(section: dict[str, Any], network: HashNetwork, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
+def make(section: schema.Optimizer, network: HashNetwork, method: Method, steps: int) -> tuple[Optimizer, LRScheduler]:
     """Make the optimizer and its learning-rate schedule.
 
     The hash head and the method's own parameters use the learning rate. The backbone uses ``backbone_scale`` times the

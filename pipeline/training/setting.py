@@ -2,15 +2,15 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
+from pipeline.params import Params
 from pipeline.runtime.layout import Group
 from pipeline.runtime.outputs import read_json
 
 Setting = dict[str, float | int | str]
 
 
-def with_setting(params: dict[str, Any], group: Group, setting: Setting) -> dict[str, Any]:
+def with_setting(params: Params, group: Group, setting: Setting) -> Params:
     """A copy of ``params`` with the values of ``setting``.
 
     Args:
@@ -22,9 +22,9 @@ def with_setting(params: dict[str, Any], group: Group, setting: Setting) -> dict
     changed = deepcopy(params)
     for name, value in setting.items():
         if name == "learning_rate":
-            changed["training"]["optimizer"][name] = value
+            changed["training"]["optimizer"]["learning_rate"] = float(value)
         elif name == "batch_size":
-            changed["training"][name] = value
+            changed["training"]["batch_size"] = int(value)
         else:
             changed["quantizers"][group.quantizer][name] = value
     return changed

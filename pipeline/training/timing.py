@@ -3,11 +3,11 @@
 import csv
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pipeline import protocols
+from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.layout import Group
 from pipeline.training.cell import trainer
@@ -16,7 +16,7 @@ from pipeline.training.setting import with_setting
 from pipeline.training.trial import too_large
 
 
-def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared, target: Path) -> None:
+def measure(params: Params, method: str, batch_size: int, data: Prepared, target: Path) -> None:
     """Time ``timing.epochs`` epochs with every quantizer and write ``timing.csv``, one row per epoch.
 
     The quantizers alternate epoch by epoch, so that other load on the machine affects all of them equally. One epoch of
@@ -42,7 +42,7 @@ def measure(params: dict[str, Any], method: str, batch_size: int, data: Prepared
         writer.writerows(rows)
 
 
-def trainers(params: dict[str, Any], method: str, batch_size: int, data: Prepared) -> dict[str, Trainer]:
+def trainers(params: Params, method: str, batch_size: int, data: Prepared) -> dict[str, Trainer]:
     """A trainer for each quantizer of the ``timing`` section, ready for its first epoch.
 
     Raises:

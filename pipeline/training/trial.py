@@ -1,11 +1,11 @@
 """One training run to measure the validation mAP of a setting; writes no files and uses no query image of the study."""
 
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
 from pipeline import protocols
+from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.runtime.errors import UserError
@@ -15,7 +15,7 @@ from pipeline.training.history import History
 from pipeline.training.setting import Setting, with_setting
 
 
-def tuning_split(params: dict[str, Any], data: Prepared, seed: int) -> Split:
+def tuning_split(params: Params, data: Prepared, seed: int) -> Split:
     """The split that the protocol draws for a tuning seed, without the query images of all seeds of the grid.
 
     Every seed of the grid draws its own query images, so the split of another seed contains many of them. They are
@@ -41,9 +41,7 @@ def tuning_split(params: dict[str, Any], data: Prepared, seed: int) -> Split:
     return Split(query=drawn.query, **kept)
 
 
-def validation_map(
-    params: dict[str, Any], group: Group, setting: Setting, seed: int, data: Prepared, split: Split
-) -> float:
+def validation_map(params: Params, group: Group, setting: Setting, seed: int, data: Prepared, split: Split) -> float:
     """The validation mAP of a cell of ``group`` under a setting.
 
     It is the mAP of the epoch that ``training.selection`` keeps. If the rule is ``test``, the best epoch by validation

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from pipeline.params import Params
 from pipeline.runtime.errors import Diverged, UserError
 from pipeline.runtime.layout import Group
 from pipeline.runtime.outputs import write_json
@@ -23,7 +24,7 @@ def leave_as_is(target: Path) -> None:
     write_json(target / "choice.json", {"setting": {}})
 
 
-def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None:
+def tune(params: Params, group: Group, data: Path, target: Path) -> None:
     """Train every setting with every tuning seed and choose the one with the best mean validation mAP.
 
     Each tuning seed draws its own initial weights and its own split by the protocol. Neither its query images nor those
@@ -60,13 +61,14 @@ def tune(params: dict[str, Any], group: Group, data: Path, target: Path) -> None
 
 
 def _trials(
-    params: dict[str, Any], group: Group, data: Path, tried: list[Setting]
+    params: Params, group: Group, data: Path, tried: list[Setting]
 ) -> Iterator[tuple[int, int, float | None, str]]:
     """Run all trials: (index in ``tried``, seed, validation mAP or None, why it is None) of each."""
     # torch takes seconds to import, and a study that doesn't tune doesn't need it.
     from pipeline.preparation.arrays import load
     from pipeline.training.trial import tuning_split, validation_map
 
+    assert params["tune"] is not None  # the stage calls tune() only with this section
     images = load(data)
     splits = {seed: tuning_split(params, images, seed) for seed in params["tune"]["seeds"]}
     for trial, setting in enumerate(tried):

@@ -1,16 +1,16 @@
 """Visualizations of one cell's codes."""
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.codes import unpack
 from pipeline.evaluation.visualization import gallery, tsne
+from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell
 
 
-def write(settings: dict[str, Any], codes: Path, data: Prepared, cell: Cell, target: Path) -> None:
+def write(settings: schema.Visualize, codes: Path, data: Prepared, cell: Cell, target: Path) -> None:
     """Write ``tsne.csv`` of database codes, and ``gallery.csv`` with ``gallery.png``.
 
     Args:

@@ -1,7 +1,6 @@
 """t-SNE of the images, and of the backbone's features before training."""
 
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -9,11 +8,12 @@ from pipeline.encoding import device as devices
 from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import build
 from pipeline.evaluation.visualization import tsne
+from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 
 
-def write(params: dict[str, Any], data: Prepared, split: Split, seed: int, target: Path) -> None:
+def write(params: Params, data: Prepared, split: Split, seed: int, target: Path) -> None:
     """Write ``tsne.csv`` of the same database images as for the cells of the seed.
 
     Source: Figures 1 and 3 of the WR paper, with the features of a pretrained AlexNet. Here they are the features of

@@ -14,6 +14,7 @@ from pipeline.operations.sweep.call import Call
 from pipeline.operations.sweep.dvc.objects import Entry
 from pipeline.operations.sweep.exchange import Place
 from pipeline.operations.sweep.worker import Outcome
+from pipeline.params import Params
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.machine import cores
 
@@ -74,7 +75,7 @@ class Cluster:
     """
 
     place: Place
-    params: dict[str, Any]
+    params: Params
     workers: int | None = None
     share: float | None = None
     _started: bool = False

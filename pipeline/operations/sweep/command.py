@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pipeline.operations.sweep import sweep
 from pipeline.operations.sweep.cluster import Cluster
 from pipeline.operations.sweep.dvc import workspace
 from pipeline.operations.sweep.progress import Progress
+from pipeline.params import Params
 from pipeline.params import read as read_params
 from pipeline.runtime.entry import complain, not_allowed, said
 from pipeline.runtime.errors import UserError
@@ -58,7 +58,7 @@ def run(
 
 
 def _run(
-    opened: workspace.Workspace, params: dict[str, Any], cluster: Callable[..., Cluster], no_shared_folder: bool
+    opened: workspace.Workspace, params: Params, cluster: Callable[..., Cluster], no_shared_folder: bool
 ) -> sweep.Summary:
     place = sweep.place_of(opened, no_shared_folder=no_shared_folder)
     try:

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.operations.sweep import exchange
 from pipeline.operations.sweep.call import Call
 from pipeline.operations.sweep.dvc.objects import Entry
 from pipeline.operations.sweep.exchange import Place
+from pipeline.params import Params
 from pipeline.runtime import entry
 from pipeline.runtime.errors import UserError
 
@@ -53,7 +53,7 @@ class Outcome:
     outs: tuple[Entry, ...] = ()
 
 
-def run(call: Call, params: dict[str, Any], place: Place, inputs: list[Entry]) -> Outcome:
+def run(call: Call, params: Params, place: Place, inputs: list[Entry]) -> Outcome:
     """Run a stage in the project's folder, or in this host's copy of it.
 
     Args:
@@ -92,7 +92,7 @@ def run(call: Call, params: dict[str, Any], place: Place, inputs: list[Entry]) -
     )
 
 
-def _execute(call: Call, params: dict[str, Any]) -> None:
+def _execute(call: Call, params: Params) -> None:
     os.environ["DVC_STAGE"] = call.address  # as `dvc repro` sets it
     if call.module is None:
         for command in call.commands:

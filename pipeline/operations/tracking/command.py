@@ -1,7 +1,7 @@
 """``make track``: log all results of the study in params.yaml to MLflow."""
 
 from pipeline.operations.tracking.complete import complete, reason
-from pipeline.runtime.entry import Params
+from pipeline.params import Params
 from pipeline.runtime.errors import UserError
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.operations.tracking import content, locations
 from pipeline.operations.tracking.content import Entry
 from pipeline.operations.tracking.patience import beat, bounded
+from pipeline.params import Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.provenance import Present
@@ -41,7 +42,7 @@ class Tracked:
     outdated: int
 
 
-def complete_or_say_how(params: dict[str, Any]) -> None:
+def complete_or_say_how(params: Params) -> None:
     """Run ``complete``, but only warn if the store can't be reached, since the results are on disk."""
     try:
         complete(params)
@@ -77,7 +78,7 @@ def reason(error: Exception) -> str:
     return locations.shown(lines[0])[:200]
 
 
-def complete(params: dict[str, Any]) -> Tracked:
+def complete(params: Params) -> Tracked:
     """Log every cell that has results, and the study itself, to the tracking store.
 
     Cells whose results were made with other params or code than the present ones are not changed: their runs record
@@ -91,7 +92,7 @@ def complete(params: dict[str, Any]) -> Tracked:
         return bounded(lambda: _complete(params))
 
 
-def _complete(params: dict[str, Any]) -> Tracked:
+def _complete(params: Params) -> Tracked:
     layout = Layout(params["study"])
     cells = [cell for cell in cells_of(params["grid"]) if _evaluated(cell, layout)]
     now = Present(params, layout.folder)

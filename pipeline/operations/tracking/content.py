@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.params import Params
 from pipeline.runtime import provenance
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import read_json
@@ -63,7 +65,7 @@ class Entry:
     ended: int | None = None
 
 
-def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
+def cell_entry(params: Params, cell: Cell, layout: Layout) -> Entry:
     """The content of the run of an evaluated cell."""
     folder = layout.metrics(cell)
     record = provenance.read(folder)
@@ -87,7 +89,7 @@ def cell_entry(params: dict[str, Any], cell: Cell, layout: Layout) -> Entry:
     )
 
 
-def dataset(params: dict[str, Any], used: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, Any]:
+def dataset(params: Params, used: Params, cell: Cell, layout: Layout) -> dict[str, Any]:
     """The name, digest, source and profile of a run's dataset."""
     file = layout.data / "manifest.json"
     manifest = read_json(file) if file.exists() else {}
@@ -100,7 +102,7 @@ def dataset(params: dict[str, Any], used: dict[str, Any], cell: Cell, layout: La
     }
 
 
-def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
+def study_entry(params: Params, layout: Layout) -> Entry:
     """The content of the study's run: its params, headline metrics, tables, figures and report."""
     identity = _digest([layout.tables / "results.csv", layout.report / "index.html"], json.dumps(params))
     return Entry(
@@ -116,7 +118,7 @@ def study_entry(params: dict[str, Any], layout: Layout) -> Entry:
     )
 
 
-def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Record) -> dict[str, Any]:
+def used_params(params: Params, cell: Cell, layout: Layout, record: Record) -> Params:
     """The params that a cell's result was made with, in the structure of params.yaml.
 
     A setting chosen by tuning replaces the value in params.yaml.
@@ -132,7 +134,7 @@ def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Reco
     for known in (provenance.read(layout.data), provenance.read(layout.split(cell.seed)), record):
         for entry in [*known.made_by.values(), {"params": known.params}] if known else []:
             found |= entry["params"]
-    tree: dict[str, Any] = {name: params[name] for name in ("dataset", "split", "evaluation")}
+    tree: Any = {name: params[name] for name in ("dataset", "split", "evaluation")}  # type: ignore[literal-required]
     tree |= {"methods": {}, "quantizers": {}}
     for name, value in found.items():
         section, _, key = name.partition(".")
@@ -144,7 +146,7 @@ def used_params(params: dict[str, Any], cell: Cell, layout: Layout, record: Reco
     return setting.with_setting(tree, cell.group, setting.chosen(tuned) if tuned.exists() else {})
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested params to dotted keys, as `dvc exp run -S` accepts them; lists are values."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
@@ -155,12 +157,12 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def cell_params(used: dict[str, Any], cell: Cell) -> dict[str, Any]:
+def cell_params(used: Params, cell: Cell) -> dict[str, Any]:
     """A run's params; ``used`` is the result of ``used_params``."""
     return {"method": cell.method, "quantizer": cell.quantizer, "bits": cell.bits, "seed": cell.seed, **flat(used)}
 
 
-def cell_tags(study: str, used: dict[str, Any], cell: Cell, layout: Layout) -> dict[str, str]:
+def cell_tags(study: str, used: Params, cell: Cell, layout: Layout) -> dict[str, str]:
     """Tags to filter and group runs by; ``group`` is the cell without its seed, for means over seeds."""
     split = read_json(layout.split(cell.seed) / "split.json")
     return {
@@ -179,7 +181,7 @@ def cell_tags(study: str, used: dict[str, Any], cell: Cell, layout: Layout) -> d
     }
 
 
-def result_id(used: dict[str, Any], cell: Cell, layout: Layout, folder: Path) -> str:
+def result_id(used: Params, cell: Cell, layout: Layout, folder: Path) -> str:
     """Id of a cell's result: a digest of its params, its split, and the losses of every epoch.
 
     The history is used in place of the weights: it is small, and it is present if only metrics were pulled.

@@ -6,7 +6,7 @@ works without the repository. The project itself does not import this file.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,9 +28,10 @@ class Hashing(PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         about = json.loads(Path(context.artifacts["about"]).read_text(encoding="utf-8"))
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        section = {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
-        self.compute = devices.choose(section)
+        device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
+        self.compute = devices.choose(
+            {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
+        )
         self.size = about["image_size"]
         self.network = load(about["backbone"], about["bits"], self.compute, Path(context.artifacts["weights"]))
 

@@ -10,8 +10,8 @@ from typing import Any
 import pipeline
 from pipeline.operations.tracking.complete import complete, reason
 from pipeline.operations.tracking.content import result_id, used_params
+from pipeline.params import Params
 from pipeline.runtime import provenance
-from pipeline.runtime.entry import Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.outputs import read_json, write_json
@@ -81,10 +81,10 @@ def _register(params: Params, cell: Cell) -> str:
     from pipeline.operations.tracking.store import opened
 
     layout, store = Layout(params["study"]), opened(params["study"], locations.uri())
-    record = provenance.read(layout.metrics(cell))
-    used = used_params(params, cell, layout, record) if record else {}
-    identity = result_id(used, cell, layout, layout.train(cell))
-    runs = store.runs(f"tags.cell = '{cell.name}' and tags.result_id = '{identity}'")
+    runs = []
+    if record := provenance.read(layout.metrics(cell)):
+        identity = result_id(used_params(params, cell, layout, record), cell, layout, layout.train(cell))
+        runs = store.runs(f"tags.cell = '{cell.name}' and tags.result_id = '{identity}'")
     if not runs:
         raise UserError(f"register: {cell.name} has results of other params or code; run `dvc repro`")
     name = f"{params['study']}-{cell.group.name}"
