@@ -32,8 +32,8 @@ def plain(dataset: Dataset, size: int, target: Path) -> None:
     """A straightforward loop without ``prepare``."""
     images = []
     for row in range(min(PART, len(dataset.ids))):
-        with dataset.picture(row) as picture:
-            rgb = picture.convert("RGB")
+        with dataset.image(row) as image:
+            rgb = image.convert("RGB")
         scale = size / min(rgb.size)
         rgb = rgb.resize((round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.BILINEAR)
         left, top = (rgb.width - size) // 2, (rgb.height - size) // 2
@@ -44,7 +44,7 @@ def plain(dataset: Dataset, size: int, target: Path) -> None:
 def opened(dataset: Dataset, size: int, target: Path) -> None:
     """Only open and decode the images."""
     for row in range(min(PART, len(dataset.ids))):
-        dataset.picture(row).load()
+        dataset.image(row).load()
 
 
 def prepare(dataset: Dataset, size: int, target: Path, processes: int) -> None:
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=200_000, help="how many are drawn; 0 for none")
     options = parser.parse_args()
     cores = machine.cores()
-    print(f"| pictures | opened, /s | loop, /s | MB | prepare, 1 process, /s | MB | {cores} processes, /s | MB | s |")
+    print(f"| images | opened, /s | loop, /s | MB | prepare, 1 process, /s | MB | {cores} processes, /s | MB | s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for path in options.paths:
         kind = "zip archive" if Path(path).is_file() else "folder"

@@ -43,8 +43,8 @@ from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import HashNetwork, build
 from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
-from pipeline.preparation.pictures import square
 from pipeline.preparation.splits import Split
+from pipeline.preparation.square import square
 from pipeline.training.loop import Trainer
 
 Labels = npt.NDArray[np.uint8]
@@ -86,7 +86,7 @@ CASES = {
 }
 
 
-class Pictures(Dataset[tuple[Tensor, Tensor, int]]):
+class Images(Dataset[tuple[Tensor, Tensor, int]]):
     """JPEG files, opened and transformed at each access."""
 
     def __init__(self, files: list[Path], labels: Labels, transform: Callable[..., Tensor]) -> None:
@@ -96,8 +96,8 @@ class Pictures(Dataset[tuple[Tensor, Tensor, int]]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        picture = Image.open(self.files[index]).convert("RGB")
-        return self.transform(picture), torch.from_numpy(self.labels[index]).float(), index
+        image = Image.open(self.files[index]).convert("RGB")
+        return self.transform(image), torch.from_numpy(self.labels[index]).float(), index
 
 
 class Plain:
@@ -114,8 +114,8 @@ class Plain:
         resize = transforms.Resize((case.size, case.size))
         training = transforms.Compose([resize, transforms.RandomHorizontalFlip(), *tensor])
         options: dict[str, Any] = {"batch_size": case.batch, "num_workers": workers}
-        self.batches = DataLoader(Pictures(files, labels, training), shuffle=True, drop_last=True, **options)
-        self.all = DataLoader(Pictures(files, labels, transforms.Compose([resize, *tensor])), **options)
+        self.batches = DataLoader(Images(files, labels, training), shuffle=True, drop_last=True, **options)
+        self.all = DataLoader(Images(files, labels, transforms.Compose([resize, *tensor])), **options)
 
     def epoch(self) -> float:
         torch.use_deterministic_algorithms(False)  # the default, as in public repositories; ours sets it to True
@@ -205,9 +205,9 @@ def made(size: int, count: int) -> Iterator[tuple[list[Path], Prepared]]:
         images = np.empty((drawn, size, size, 3), np.uint8)
         for row, file in enumerate(files):
             # Blurred, because images with noise have larger files than photographs.
-            picture = shapes.picture(row).crop((0, 0, width, height)).filter(ImageFilter.GaussianBlur(0.7))
-            picture.save(file, quality=90)
-            images[row] = square(picture, size)
+            image = shapes.image(row).crop((0, 0, width, height)).filter(ImageFilter.GaussianBlur(0.7))
+            image.save(file, quality=90)
+            images[row] = square(image, size)
         np.save(Path(folder) / "images.npy", images[rows])
         mapped = np.load(Path(folder) / "images.npy", mmap_mode="r")
         yield [files[row] for row in rows], Prepared(mapped, shapes.labels[rows], {})

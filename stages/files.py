@@ -34,7 +34,7 @@ def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Pat
         if known is not None:
             write_json(folder / "files.json", known)
         elif before.exists():
-            print(f"warning: {path} is not here; what was made of it is kept", file=sys.stderr)
+            print(f"warning: {path} was not found; the results that were made from it are kept", file=sys.stderr)
             shutil.copy(before, folder / "files.json")
         else:
             write_json(folder / "files.json", {"files": 0})  # prepare and train report the missing files

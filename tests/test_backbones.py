@@ -39,11 +39,11 @@ def wheel() -> str:
 
 @pytest.fixture(scope="module")
 def crops() -> Tensor:
-    """Three overlapping crops of a Chinese palace, then three of a flower: pictures that come with scikit-learn."""
+    """Three overlapping crops of a Chinese palace, then three of a flower: images that come with scikit-learn."""
     from sklearn.datasets import load_sample_image
 
-    pictures = [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
-    return to_device(np.stack([p[:400, left : left + 400] for p in pictures for left in (0, 60, 120)]), CPU)
+    images = [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
+    return to_device(np.stack([p[:400, left : left + 400] for p in images for left in (0, 60, 120)]), CPU)
 
 
 def features_of(backbone: backbones.Backbone, images: Tensor, size: int = 224) -> Tensor:
@@ -88,7 +88,7 @@ def test_features_are_those_of_the_packages_own_network(pretrained: backbones.Ba
     assert classes.tolist() == [698] * 3 + [985] * 3, "ImageNet's palace and daisy"
 
 
-def test_crops_of_one_picture_are_nearer_than_two_pictures(pretrained: backbones.Backbone, crops: Tensor) -> None:
+def test_crops_of_one_image_are_nearer_than_two_images(pretrained: backbones.Backbone, crops: Tensor) -> None:
     features = functional.normalize(features_of(pretrained, crops))
     similarity = (features @ features.T).view(2, 3, 2, 3)
     one = torch.stack([similarity[0, :, 0], similarity[1, :, 1]])
@@ -121,6 +121,7 @@ def test_without_the_weights_package_imagenet_is_refused_and_none_is_not(
         backbones.create("efficientnet_lite0", weights="imagenet")
 
 
+@pytest.mark.slow
 def test_who_uses_another_backbone_does_not_pay_for_it() -> None:
     code = (
         "import sys; from pipeline import backbones; backbones.names(); backbones.create('cnn'); "

@@ -252,19 +252,19 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 def test_the_report_in_a_real_browser(finished: Project, tmp_path: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine; install Debian's chromium to run this test")
-    page, picture = finished.results / "report" / "index.html", tmp_path / "report.png"
+    page, image = finished.results / "report" / "index.html", tmp_path / "report.png"
     flags = [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,1600",
     ]  # fmt: skip
     subprocess.run(
-        [CHROMIUM, *flags, f"--screenshot={picture}", page.as_uri()],
+        [CHROMIUM, *flags, f"--screenshot={image}", page.as_uri()],
         check=True,
         capture_output=True,
         timeout=120,
     )
-    assert picture.stat().st_size > 20_000
+    assert image.stat().st_size > 20_000
     dom = subprocess.run(
         [CHROMIUM, *flags, "--dump-dom", page.as_uri()],
         check=True,

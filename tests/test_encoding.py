@@ -34,12 +34,12 @@ FLOAT32, BFLOAT16 = (devices.Compute(CPU, precision) for precision in ("float32"
 CNN = {"name": "cnn", "weights": "none", "input_size": 8}
 
 
-def pictures(n: int = 20, size: int = 8, seed: int = 0) -> npt.NDArray[np.uint8]:
+def random_images(n: int = 20, size: int = 8, seed: int = 0) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
 
 
 def pixels(n: int = 20, size: int = 8) -> Tensor:
-    return to_device(pictures(n, size), CPU)
+    return to_device(random_images(n, size), CPU)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -56,7 +56,7 @@ def network() -> HashNetwork:
 
 
 def test_to_device_puts_channels_first() -> None:
-    images = pictures(3)
+    images = random_images(3)
     found = to_device(images, CPU)
     assert found.shape == (3, 3, 8, 8)
     assert found.dtype == torch.uint8
@@ -64,7 +64,7 @@ def test_to_device_puts_channels_first() -> None:
 
 
 def on_disk(folder: Path, n: int = 40) -> npt.NDArray[np.uint8]:
-    np.save(folder / "images.npy", pictures(n))
+    np.save(folder / "images.npy", random_images(n))
     mapped: npt.NDArray[np.uint8] = np.load(folder / "images.npy", mmap_mode="r")
     return mapped
 
@@ -109,7 +109,7 @@ def test_reading_stops_with_whoever_asks_for_batches(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
-def test_a_picture_that_cannot_be_read_is_no_end_of_waiting(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_no_end_of_waiting(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         list(Mapped(on_disk(tmp_path), np.array([1, 2, 40]), CPU).in_order(2))
 
@@ -123,14 +123,14 @@ def test_images_are_held_in_memory_where_they_fit(tmp_path: Path, monkeypatch: p
 
 
 def cropped(image: Tensor, padding: int, top: int, left: int) -> Tensor:
-    """One picture with a black border, and a slice of it."""
+    """One image with a black border, and a slice of it."""
     _, height, width = image.shape
     padded = torch.zeros(3, height + 2 * padding, width + 2 * padding, dtype=torch.uint8)
     padded[:, padding : padding + height, padding : padding + width] = image
     return padded[:, top : top + height, left : left + width]
 
 
-def test_crop_takes_one_slice_of_each_padded_picture() -> None:
+def test_crop_takes_one_slice_of_each_padded_image() -> None:
     images, padding = pixels(40), 2
     found = Augmentation(crop_padding=padding, flip=False)(images, seeded())
     corners = torch.randint(0, 2 * padding + 1, (2, 40), generator=seeded())
@@ -156,7 +156,7 @@ def test_crop_reaches_every_corner_and_no_further() -> None:
     assert len(seen) == 25
 
 
-def test_flip_mirrors_about_half_of_the_pictures() -> None:
+def test_flip_mirrors_about_half_of_the_images() -> None:
     images = pixels(200)
     found = Augmentation(crop_padding=0, flip=True)(images, seeded())
     mirrored = 0
@@ -199,7 +199,7 @@ def test_normalized_resizes_shifts_and_scales(size: int) -> None:
     assert torch.equal(images, before)
 
 
-def test_normalized_keeps_a_plain_picture_plain() -> None:
+def test_normalized_keeps_a_plain_image_plain() -> None:
     images = torch.full((1, 3, 8, 8), 51, dtype=torch.uint8)
     found = normalized(images, SHIFT, SCALE, 21, torch.contiguous_format)
     for channel, value in enumerate([0.5, -51 / 76.5, -102 / 178.5]):
@@ -265,13 +265,13 @@ def test_a_pass_takes_fewer_images_where_they_are_large(network: HashNetwork, mo
 
 def test_outputs_are_the_same_of_images_in_memory(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(encode.BATCH, "cpu", 6)
-    images, rows = pictures(40), np.arange(39, 0, -3)
+    images, rows = random_images(40), np.arange(39, 0, -3)
     held = Resident.copy_of(Mapped(images, rows, CPU))
     assert torch.equal(encode.outputs_of(network, held), encode.outputs(network, images, rows, CPU))
 
 
 def test_outputs_do_not_depend_on_the_batch_size(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, indices = pictures(23), np.array([22, 3, 3, 0, 7, 11, 1], dtype=np.int64)
+    images, indices = random_images(23), np.array([22, 3, 3, 0, 7, 11, 1], dtype=np.int64)
     whole = encode.outputs(network, images, indices, CPU)
     assert whole.shape == (7, 12)
     assert whole.dtype == torch.float32
@@ -287,7 +287,7 @@ def test_outputs_are_those_of_evaluation_mode(network: HashNetwork, training: bo
     network(pixels())
     network.train(training)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    found = encode.outputs(network, pictures(), np.arange(20), CPU)
+    found = encode.outputs(network, random_images(), np.arange(20), CPU)
     assert network.training is network.backbone.training is training
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
@@ -297,7 +297,7 @@ def test_outputs_are_those_of_evaluation_mode(network: HashNetwork, training: bo
 
 def test_written_codes_are_the_signs_of_the_outputs(network: HashNetwork, tmp_path: Path) -> None:
     labels = (np.random.default_rng(1).random((20, 11)) < 0.3).astype(np.uint8)
-    data = Prepared(pictures(), labels, {"content_hash": "abc"})
+    data = Prepared(random_images(), labels, {"content_hash": "abc"})
     query, database = np.array([4, 1, 9]), np.array([0, 2, 3, 5, 19])
     split = Split(query=query, database=database, train=database[:1], validation=database[1:2])
     encode.write_codes(network, data, split, CPU, tmp_path)
@@ -601,7 +601,7 @@ def test_outputs_on_a_gpu_are_near_those_of_the_cpu(
     precision: str, network: HashNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(encode.BATCH, "cuda", 7)
-    images, rows = pictures(40), np.arange(39, 0, -2)
+    images, rows = random_images(40), np.arange(39, 0, -2)
     expected = encode.outputs(network, images, rows, CPU)
     there = build(CNN, 12, devices.Compute(CUDA, precision))
     there.load_state_dict(network.state_dict())

@@ -15,7 +15,7 @@ from tests.datasets.making import photo, text
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Forty pictures with a file of labels, and weights to start from; one cell of one epoch."""
+    """Forty images with a file of labels, and weights to start from; one cell of one epoch."""
     from safetensors.torch import save_file
 
     from pipeline import backbones
@@ -59,7 +59,7 @@ def test_changed_raw_files_are_noticed(made: Project) -> None:
     assert {"prepare", "split"} <= ran(made)
     os.remove(pets / "5.png")
     done = made.run("dvc", "repro", check=False)
-    assert done.returncode and "5.png" in done.stderr, "a line of the list has no picture"
+    assert done.returncode and "5.png" in done.stderr, "a line of the list has no image"
     text(pets / "labels.csv", (pets / "labels.csv").read_text().replace("\n5.png,dog\n", "\n"))
     assert {"prepare", "split", "train"} <= ran(made)
     photo(pets / "more" / "new.png", 7)
@@ -67,7 +67,7 @@ def test_changed_raw_files_are_noticed(made: Project) -> None:
     assert {"prepare", "split", "train"} <= ran(made)
     assert ran(made) == set()
 
-    os.utime(pets / "6.png")  # another time, the same picture
+    os.utime(pets / "6.png")  # another time, the same image
     assert ran(made) == {"prepare"}, "the arrays are the same bytes, so nothing further"
     (pets / ".DS_Store").write_text("x")
     assert ran(made) == set()

@@ -339,6 +339,7 @@ def test_curves_equal_their_definitions(data: Problem) -> None:
     assert result.by_rank.recall == pytest.approx(recall[1][at], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pairs() -> None:
     """20,000 queries against 200,000 items would be 4 GB at a byte a pair."""
     script = """

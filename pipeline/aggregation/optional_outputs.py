@@ -178,15 +178,15 @@ def tsne_table(params: Params, layout: Layout, there: There) -> pd.DataFrame:
     return _gathered([(key, folder / "tsne.csv") for key, folder in keys if there(folder)])
 
 
-def gallery_table(params: Params, layout: Layout, pictures: Path, there: There) -> pd.DataFrame:
+def gallery_table(params: Params, layout: Layout, images: Path, there: There) -> pd.DataFrame:
     """One row per retrieved image of the visualized cells' queries.
 
-    Copies each cell's gallery image to ``<cell>.png`` in ``pictures``.
+    Copies each cell's gallery image to ``<cell>.png`` in ``images``.
     """
     cells = [cell for cell in shown(params) if there(layout.visualized(cell))]
     for cell in cells:
-        pictures.mkdir(exist_ok=True)
-        shutil.copyfile(layout.visualized(cell) / "gallery.png", pictures / f"{cell.name}.png")
+        images.mkdir(exist_ok=True)
+        shutil.copyfile(layout.visualized(cell) / "gallery.png", images / f"{cell.name}.png")
     return _gathered([(asdict(cell), layout.visualized(cell) / "gallery.csv") for cell in cells])
 
 

@@ -17,7 +17,7 @@ class Dataset:
     A subclass takes ``path`` (the location of the raw files, or ``None``) and its own settings as annotated
     keyword-only arguments. Its constructor finds the files and sets the attributes below. The object is pickled and
     sent to other processes, so it must hold file names rather than open files. It doesn't need to handle sizes,
-    colours and orientation: ``pipeline.preparation.pictures`` converts all images in the same way.
+    colours and orientation: ``pipeline.preparation.square`` converts all images in the same way.
 
     Attributes:
         class_names: C names.
@@ -34,7 +34,7 @@ class Dataset:
     published: int | None = None
     left_out: Mapping[str, int] = MappingProxyType({})
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         """Open one image with Pillow: any mode, any size, not decoded yet.
 
         Args:
@@ -62,7 +62,7 @@ def create(name: str, **arguments: Any) -> Dataset:
 
     Examples:
         >>> digits = create("digits", path=None)
-        >>> digits.labels.shape, digits.picture(0).size
+        >>> digits.labels.shape, digits.image(0).size
         ((1797, 10), (8, 8))
     """
     return _REGISTRY.create(name, **arguments)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.paths import given, leftover, walked
 
-PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
 
 
 class Files:
@@ -29,7 +29,7 @@ class Files:
             raise UserError(f"dataset.path: expected {wanted}, found null")
         self.root = given(path)
         if not self.root.exists():
-            raise UserError(f"dataset.path: {path} is not there; expected {wanted}")
+            raise UserError(f"dataset.path: {path} not found; expected {wanted}")
         self._is_zip = self.root.is_file()
         if self._is_zip and not zipfile.is_zipfile(self.root):
             raise UserError(f"dataset.path: {path} is neither a folder nor a zip archive; expected {wanted}")
@@ -80,7 +80,7 @@ class Files:
                 continue
             name = inside(info.filename, str(self.root))
             if name in members:
-                raise UserError(f"dataset.path: {self.root} holds {name} twice; make the archive anew with one of them")
+                raise UserError(f"dataset.path: {self.root} holds {name} twice; keep one of them in the archive")
             members[name] = info.filename
         return members
 
@@ -117,7 +117,7 @@ class Files:
             with self.open(name) as file:
                 return file.read().decode("utf-8-sig")
         except OSError:
-            raise UserError(f"dataset.path: {self.root / name} is not there") from None
+            raise UserError(f"dataset.path: {self.root / name} not found") from None
         except UnicodeDecodeError as error:
             raise UserError(f"{self.root / name}: not UTF-8 text ({error})") from None
 

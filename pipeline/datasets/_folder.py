@@ -6,10 +6,10 @@ from PIL import Image
 
 from pipeline.datasets import Dataset
 from pipeline.datasets._files import Files
-from pipeline.preparation.pictures import FORMATS
+from pipeline.preparation.square import FORMATS
 
 
-class PictureFiles(Dataset):
+class ImageFiles(Dataset):
     """A dataset whose ids are the names of its image files.
 
     Args:
@@ -22,5 +22,5 @@ class PictureFiles(Dataset):
     def __init__(self, files: Files, names: list[str], labels: npt.NDArray[np.uint8], class_names: list[str]) -> None:
         self.files, self.ids, self.labels, self.class_names = files, names, labels, class_names
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         return Image.open(self.files.open(self.ids[row]), formats=FORMATS)

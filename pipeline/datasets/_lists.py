@@ -91,7 +91,7 @@ def multi_hot(files: Files, name: str, columns: int | None, why: str) -> tuple[l
         if columns == 1:
             raise UserError(
                 f"{where}: one column after the path; expected one of 0 or 1 for each of at least two classes. If "
-                f"{values[0]} is the number of the picture's class, write a CSV with the columns path and label"
+                f"{values[0]} is the number of the image's class, write a CSV with the columns path and label"
             )
         wrong = [value for value in values if value not in ("0", "1")]
         if wrong:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from pipeline.datasets import _lists
 from pipeline.datasets._files import Files, inside
-from pipeline.datasets._folder import PictureFiles
+from pipeline.datasets._folder import ImageFiles
 from pipeline.runtime.errors import UserError
 
 WANTED = "NUS-WIDE's folder with ImageList, Groundtruth, ConceptsList and Flickr (see docs/datasets.md)"
@@ -19,7 +19,7 @@ LABELS = ("Groundtruth/AllLabels", "AllLabels", "Groundtruth")
 PHOTOGRAPHS = ("Flickr/", "images/", "", "Flickr/Flickr/")
 
 
-class NusWide(PictureFiles):
+class NusWide(ImageFiles):
     """NUS-WIDE's photographs that have at least one of the C most frequent of its 81 concepts.
 
     Chua et al., "NUS-WIDE: A Real-World Web Image Database from National University of Singapore", CIVR 2009.
@@ -100,7 +100,7 @@ def _first(files: Files, places: tuple[str, ...]) -> str:
     for place in places:
         if files.has(place):
             return place
-    raise UserError(f"dataset.path: {files.root / places[0]} is not there; expected {WANTED}")
+    raise UserError(f"dataset.path: {files.root / places[0]} not found; expected {WANTED}")
 
 
 def _folder(files: Files, names: list[str]) -> str:

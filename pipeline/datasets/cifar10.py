@@ -1,4 +1,4 @@
-"""``cifar10``: 60,000 images of 10 classes (Krizhevsky 2009), as its published files or as picture files."""
+"""``cifar10``: 60,000 images of 10 classes (Krizhevsky 2009), as its published files or as image files."""
 
 import pickle
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.datasets import Dataset
-from pipeline.datasets._files import PICTURES, Files
-from pipeline.datasets._folder import PictureFiles
+from pipeline.datasets._files import EXTENSIONS, Files
+from pipeline.datasets._folder import ImageFiles
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.paths import given
 
@@ -51,12 +51,12 @@ class Cifar10(Dataset):
         else:
             self._read_folders(files)
 
-    def picture(self, row: int) -> Image.Image:
-        return Image.fromarray(self._pixels[row]) if self._pixels is not None else self._files.picture(row)
+    def image(self, row: int) -> Image.Image:
+        return Image.fromarray(self._pixels[row]) if self._pixels is not None else self._files.image(row)
 
     def _read_batches(self, files: Files) -> None:
         names = [f"{FOLDER}/{batch}" for batch in BATCHES]
-        files.require(names, "of CIFAR-10's files", "fetch the archive anew")
+        files.require(names, "of CIFAR-10's files", "download the archive again")
         parts = [_batch(files, name) for name in names]
         self._pixels = np.concatenate([pixels for pixels, _, _ in parts])
         self.ids = [file for _, _, files_of in parts for file in files_of]
@@ -64,7 +64,7 @@ class Cifar10(Dataset):
 
     def _read_folders(self, files: Files) -> None:
         folders = {f"{part}/{name}": label for part in PARTS for label, name in enumerate(CLASSES)}
-        named = [name for name in files.names if name.lower().endswith(PICTURES)]
+        named = [name for name in files.names if name.lower().endswith(EXTENSIONS)]
         by_folder: dict[str, list[str]] = {folder: [] for folder in folders}
         for name in named:
             by_folder.setdefault(name.rpartition("/")[0], []).append(name)
@@ -76,7 +76,7 @@ class Cifar10(Dataset):
             )
         names = [name for folder in folders for name in by_folder[folder]]
         own = [folders[name.rpartition("/")[0]] for name in names]
-        self._files = PictureFiles(files, names, np.eye(len(CLASSES), dtype=np.uint8)[own], CLASSES)
+        self._files = ImageFiles(files, names, np.eye(len(CLASSES), dtype=np.uint8)[own], CLASSES)
         self.ids, self.labels = names, self._files.labels
 
 
@@ -104,7 +104,9 @@ def _batch(files: Files, name: str) -> tuple[Any, list[int], list[str]]:
         if not len(pixels) == len(labels) == len(ids) or not set(labels) <= set(range(len(CLASSES))):
             raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {len(ids)} names")
     except Exception as error:  # a broken pickle can raise any exception
-        raise UserError(f"{files.root / name}: not one of CIFAR-10's files ({error}); fetch the archive anew") from None
+        raise UserError(
+            f"{files.root / name}: not one of CIFAR-10's files ({error}); download the archive again"
+        ) from None
     return pixels, labels, ids
 
 

@@ -1,4 +1,4 @@
-"""``coco``: MS COCO 2017's train and validation pictures with 80 object categories (Lin et al. 2014)."""
+"""``coco``: MS COCO 2017's train and validation images with 80 object categories (Lin et al. 2014)."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets._files import Files, inside
-from pipeline.datasets._folder import PictureFiles
+from pipeline.datasets._folder import ImageFiles
 from pipeline.runtime.errors import UserError
 
 WANTED = "COCO 2017's folder with annotations, train2017 and val2017 (see docs/datasets.md)"
-ADVICE = "docs/datasets.md says where the pictures belong"
+ADVICE = "docs/datasets.md says where the images belong"
 PARTS = ("train2017", "val2017")
 # The only keys of the annotations that are kept; outlines are nine tenths of the file.
 KEYS = ("images", "annotations", "categories", "id", "name", "file_name", "image_id", "category_id")
@@ -19,7 +19,7 @@ KEYS = ("images", "annotations", "categories", "id", "name", "file_name", "image
 Part = tuple[dict[int, str], dict[int, str], set[tuple[int, int]]]
 
 
-class Coco(PictureFiles):
+class Coco(ImageFiles):
     """The 118,287 train and 5,000 validation images pooled, 123,287 in all, as the HSWD paper counts them.
 
     An image has a label if it has an annotation of that category, crowd annotations included. Classes are ordered by
@@ -56,7 +56,7 @@ class Coco(PictureFiles):
             names += [images[image] for image in row]
             for image, category in pairs:
                 multi_hot[row[image], column[category]] = 1
-        files.require(names, "pictures", ADVICE)
+        files.require(names, "images", ADVICE)
         super().__init__(files, names, multi_hot, [categories[category] for category in column])
 
 
@@ -66,7 +66,7 @@ def _read(files: Files, name: str, part: str) -> Part:
         with files.open(name) as file:
             content = json.load(file, object_hook=_slim)
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{where}: can't be read as JSON ({error}); fetch the annotations anew") from None
+        raise UserError(f"{where}: can't be read as JSON ({error}); download the annotations again") from None
     try:
         categories = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         images = {int(entry["id"]): f"{part}/{inside(entry['file_name'], where)}" for entry in content["images"]}

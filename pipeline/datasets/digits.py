@@ -30,5 +30,5 @@ class Digits(Dataset):
         self.labels = np.eye(len(self.class_names), dtype=np.uint8)[raw.target]
         self._scans = np.round(raw.images * (255 / 16)).astype(np.uint8)
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         return Image.fromarray(self._scans[row])

@@ -1,4 +1,4 @@
-"""``images``: your own pictures, labelled by a list file, a CSV or the folders that they lie in."""
+"""``images``: your own images, labelled by a list file, a CSV or the folders that they lie in."""
 
 import csv
 import io
@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets import _lists
-from pipeline.datasets._files import PICTURES, Files, inside
-from pipeline.datasets._folder import PictureFiles
+from pipeline.datasets._files import EXTENSIONS, Files, inside
+from pipeline.datasets._folder import ImageFiles
 from pipeline.runtime.errors import UserError
 
-WANTED = "a folder or zip archive of pictures"
+WANTED = "a folder or zip archive of images"
 ADVICE = "paths count from dataset.path; docs/datasets.md shows the three forms"
 COLUMNS = ["path", "label"]
 
 Labelled = tuple[list[str], npt.NDArray[np.uint8], list[str]]
 
 
-class Images(PictureFiles):
+class Images(ImageFiles):
     """Images in a folder or a zip archive, each with one, several or no labels.
 
     Args:
@@ -47,7 +47,7 @@ class Images(PictureFiles):
         else:
             found = _list(files, _lists.placed(labels))
         names, multi_hot, classes = found
-        files.require(names, "pictures", ADVICE)
+        files.require(names, "images", ADVICE)
         if len(classes) == 1:
             raise UserError(f"{files.root / (labels or '')}: one class ({classes[0]}); expected at least two")
         super().__init__(files, names, multi_hot, classes)
@@ -83,9 +83,9 @@ def _csv(files: Files, name: str) -> Labelled:
     except csv.Error as error:
         raise UserError(f"{files.root / name}:{reader.line_num}: not a CSV file ({error})") from None
     if not rows:
-        raise UserError(f"{files.root / name}: expected a header and a line a picture, found no lines")
+        raise UserError(f"{files.root / name}: expected a header and one line per image, found no lines")
     if not any(labels_of):
-        raise UserError(f"{files.root / name}: no picture has a label; the column {COLUMNS[1]!r} is empty")
+        raise UserError(f"{files.root / name}: no image has a label; the column {COLUMNS[1]!r} is empty")
     return list(rows), *_indicators(labels_of)
 
 
@@ -100,19 +100,19 @@ def _header(fields: list[str], where: str) -> list[str]:
 
 
 def _folders(files: Files) -> Labelled:
-    names = [name for name in files.names if name.lower().endswith(PICTURES)]
+    names = [name for name in files.names if name.lower().endswith(EXTENSIONS)]
     if not names:
-        raise UserError(f"dataset.path: no pictures ({' '.join(PICTURES)}) below {files.root}")
+        raise UserError(f"dataset.path: no images ({' '.join(EXTENSIONS)}) below {files.root}")
     stray = [name for name in names if "/" not in name]
     if stray:
         raise UserError(
-            f"dataset.path: {len(stray):,} of {len(names):,} pictures lie in no class folder of {files.root}, the "
-            f"first is {stray[0]}; expected <class>/<picture>, or a file of labels in dataset.labels"
+            f"dataset.path: {len(stray):,} of {len(names):,} images lie in no class folder of {files.root}, the "
+            f"first is {stray[0]}; expected <class>/<image>, or a file of labels in dataset.labels"
         )
     labels, classes = _indicators([[name.partition("/")[0]] for name in names])
     if len(classes) == 1:
         raise UserError(
-            f"dataset.path: one class folder ({classes[0]}) with pictures in {files.root}; expected at least two, "
+            f"dataset.path: one class folder ({classes[0]}) with images in {files.root}; expected at least two, "
             "or a file of labels in dataset.labels"
         )
     return names, labels, classes
@@ -129,12 +129,12 @@ def _left_out(files: Files, taken: set[str], by_folder: list[str] | None) -> dic
     """
     others = [name for name in files.names if name not in taken]
     if by_folder is None:
-        unlisted = sum(name.lower().endswith(PICTURES) for name in others)
-        return {"pictures that the file of labels doesn't name": unlisted} if unlisted else {}
+        unlisted = sum(name.lower().endswith(EXTENSIONS) for name in others)
+        return {"images that the file of labels doesn't name": unlisted} if unlisted else {}
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
-    found = {f"{kind}: not a kind of picture that is read": count for kind, count in sorted(kinds.items())}
+    found = {f"{kind}: not a kind of image that is read": count for kind, count in sorted(kinds.items())}
     empty = [name for name in files.folders if name not in by_folder]
-    return found | {f"class folder {name}: no picture in it that is read": 1 for name in empty}
+    return found | {f"class folder {name}: no image in it that is read": 1 for name in empty}
 
 
 def _indicators(labels_of: list[list[str]]) -> tuple[npt.NDArray[np.uint8], list[str]]:

@@ -1,4 +1,4 @@
-"""``shapes``: drawn pictures of coloured shapes with one to three labels each, as many as are asked for."""
+"""``shapes``: drawn images of coloured shapes with one to three labels each, as many as are asked for."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from pipeline.runtime.ranges import NonNegativeInt, PositiveInt
 
 CLASSES = "arrow bar circle cross diamond hexagon ring square star triangle".split()
 # Independent streams of one seed.
-_LABELS, _PICTURES = 0, 1
+_LABELS, _DRAWING = 0, 1
 # Number of 64-bit random words that each image consumes before its noise.
 _WORDS = 32
 # Maximum distance of a shape's hue from its class's hue, as a fraction of the colour circle.
@@ -55,13 +55,13 @@ class Shapes(Dataset):
         self.labels = np.zeros((images, len(CLASSES)), np.uint8)
         np.put_along_axis(self.labels, kinds, (np.arange(len(CLASSES)) < counts).astype(np.uint8), axis=1)
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         """Draw the image of a row: (side, side) RGB."""
         side = self.side
-        stream = _philox(self.seed, _PICTURES, row)
+        stream = _philox(self.seed, _DRAWING, row)
         numbers = iter(((stream.random_raw(_WORDS) >> np.uint64(11)) * 2.0**-53).tolist())
-        picture = _ground(side, next(numbers), next(numbers))
-        draw = ImageDraw.Draw(picture)
+        image = _ground(side, next(numbers), next(numbers))
+        draw = ImageDraw.Draw(image)
         # Each shape is placed near the centre of a different quarter of the image.
         quarters = [(0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7)]
         for kind in np.flatnonzero(self.labels[row]):
@@ -72,7 +72,7 @@ class Shapes(Dataset):
             colour = _colour(hue, 0.6 + 0.4 * next(numbers), 0.5 + 0.5 * next(numbers))
             _draw(draw, CLASSES[kind], x * side, y * side, radius * side, tilt, colour)
         noise = stream.random_raw(-(-side * side * 3 // 8)).astype("<u8").view(np.uint8)[: side * side * 3]
-        noisy = np.asarray(picture, np.int16) + noise.reshape(side, side, 3) // 4 - 32
+        noisy = np.asarray(image, np.int16) + noise.reshape(side, side, 3) // 4 - 32
         return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 

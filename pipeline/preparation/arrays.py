@@ -22,7 +22,7 @@ Images = npt.NDArray[np.uint8]
 #: Number of images per hash.
 CHUNK = 256
 _checked: set[tuple[Path, bytes, int]] = set()
-UNREADABLE = "pictures that can't be read, see skipped.txt"
+UNREADABLE = "images that can't be read, see skipped.txt"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def write(
         dataset: the opened dataset.
         name: the dataset's name, for the manifest.
         target: the folder to write into.
-        image_size: S, side in pixels of the square that every image is converted to (``pictures.square``).
+        image_size: S, side in pixels of the square that every image is converted to (``square.square``).
         on_bad_image: an unreadable image is an error, or is skipped and listed in ``skipped.txt``.
         processes: number of decoding processes; None for one per core.
 
@@ -109,7 +109,7 @@ def write(
         lines = "".join(f"{dataset.ids[row]}\t{reason}\n" for row, reason in sorted(bad.items()))
         (target / "skipped.txt").write_text(lines, encoding="utf-8")
         print(
-            f"warning: {len(bad):,} of {len(dataset.ids):,} pictures were left out; skipped.txt says which and why",
+            f"warning: {len(bad):,} of {len(dataset.ids):,} images were left out; skipped.txt says which and why",
             file=sys.stderr,
         )
     manifest = _manifest(dataset, name, image_size, kept)

@@ -21,7 +21,7 @@ from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
 from pipeline.preparation.arrays import CHUNK
-from pipeline.preparation.pictures import square
+from pipeline.preparation.square import square
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import cores
 
@@ -68,7 +68,7 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
     key = _key(dataset, size)
     count = len(dataset.ids)
     if not count:
-        raise UserError("the dataset holds no pictures")
+        raise UserError("the dataset holds no images")
     done = dict(_resumed(journal, key, file)) if journal.exists() and file.exists() else {}
     if not done:
         np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, size, size, 3)).flush()
@@ -92,7 +92,7 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
     if fail and bad:
         raise UserError(_complaint(dataset, bad))
     if len(bad) == count:
-        raise UserError(f"none of the {count:,} pictures could be read; the first: {dataset.ids[0]}: {bad[0]}")
+        raise UserError(f"none of the {count:,} images could be read; the first: {dataset.ids[0]}: {bad[0]}")
     journal.unlink()
     return bad
 
@@ -186,7 +186,7 @@ def _complaint(dataset: "Dataset", bad: Bad) -> str:
     shown = "; ".join(f"{dataset.ids[row]}: {reason}" for row, reason in sorted(bad.items())[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
     return (
-        f"{len(bad):,} of {len(dataset.ids):,} pictures can't be read: {shown}{more}. Replace or remove them and run "
+        f"{len(bad):,} of {len(dataset.ids):,} images can't be read: {shown}{more}. Replace or remove them and run "
         "again (what is done is kept), or set dataset.on_bad_image: skip"
     )
 
@@ -254,8 +254,8 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
         warnings.simplefilter("ignore")
         for place, row in enumerate(rows):
             try:
-                with dataset.picture(row) as picture:
-                    pixels[place] = square(picture, size)
+                with dataset.image(row) as image:
+                    pixels[place] = square(image, size)
             except Exception as error:  # broken files and archives raise many types
                 bad[row] = _reason(error)
     # Write instead of using the memory map: with a map, a full disk would kill the process instead of raising.
@@ -268,7 +268,7 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
 def _reason(error: Exception) -> str:
     """The reason for an unreadable image in one line; deterministic for a given file."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a known kind"  # Pillow's message contains an object's address
+        return "not an image of a known kind"  # Pillow's message contains an object's address
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())[:200]

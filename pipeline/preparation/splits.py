@@ -97,5 +97,5 @@ def load(folder: Path) -> Split:
     """
     split = Split(**{part: stored.array(folder / f"{part}.npy", "int64", 1) for part in PARTS})
     if split.digest() != read_json(folder / "split.json")["split_hash"]:
-        raise UserError(f"{folder}: the index files differ from split_hash; run `dvc repro` to make them anew")
+        raise UserError(f"{folder}: the index files differ from split_hash; run `dvc repro` to make them again")
     return split

@@ -77,7 +77,7 @@ def page(source: Source, tables: list[Table], groups: list[figures.Group], commi
         tables=tables[1:],
         contents=contents(tables, groups),
         groups=shown,
-        pixels=any("data:image" in picture.svg for group in shown for picture in group.pictures),
+        pixels=any("data:image" in figure.svg for group in shown for figure in group.figures),
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=_hash(script),
@@ -100,12 +100,12 @@ def contents(tables: list[Table], groups: list[figures.Group]) -> list[Entry]:
     If a flat list has more than ``FLAT`` entries, the figures and the further tables are one folded entry each.
     """
     results, *others = [Entry(table.title, f"{table.name}-section") for table in tables]
-    pictures = [Entry(group.title, group.name) for group in groups]
+    figures = [Entry(group.title, group.name) for group in groups]
     start = [results, Entry("How to read this", "reading")]
-    flat = [*start, *([Entry("Figures", "figures")] if pictures else []), *others]
+    flat = [*start, *([Entry("Figures", "figures")] if figures else []), *others]
     if len(flat) <= FLAT:
         return flat
-    folded = [Entry("Figures", "figures", pictures), Entry("Further tables", "tables", others)]
+    folded = [Entry("Figures", "figures", figures), Entry("Further tables", "tables", others)]
     return [*start, *(entry for entry in folded if entry.inner)]
 
 
@@ -113,12 +113,12 @@ def within(limit: int, groups: list[figures.Group]) -> list[figures.Group]:
     """Keep inline SVGs, in page order, that fit in ``limit`` characters in total; clear the others."""
     shown = []
     for group in groups:
-        pictures = []
-        for picture in group.pictures:
-            fits = len(picture.svg) <= limit
-            limit -= len(picture.svg) * fits
-            pictures.append(picture if fits else replace(picture, svg=""))
-        shown.append(replace(group, pictures=pictures))
+        figures = []
+        for figure in group.figures:
+            fits = len(figure.svg) <= limit
+            limit -= len(figure.svg) * fits
+            figures.append(figure if fits else replace(figure, svg=""))
+        shown.append(replace(group, figures=figures))
     return shown
 
 

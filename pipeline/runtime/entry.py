@@ -99,20 +99,34 @@ def command(run: Callable[[], str]) -> int:
     """Run a command of ``python -m pipeline`` and print the text that it returns.
 
     Returns:
-        the exit code: 0 on success, 1 for a ``UserError`` or ``PermissionError`` (printed as ``error:`` lines), 130
-        for Ctrl-C.
+        the exit code, see ``exit_code``.
     """
     have_a_home()
+    return exit_code(lambda: said(run()))
+
+
+def exit_code(run: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """Run a function and report how it failed, if the user can do something about it.
+
+    Args:
+        run: returns an exit code.
+        interrupted: the message after Ctrl-C.
+
+    Returns:
+        the function's exit code; 1 for a ``UserError`` or ``PermissionError`` (printed as ``error:`` lines), 130 for
+        Ctrl-C.
+    """
     try:
-        return said(run())
+        return run()
     except UserError as error:
         complain(error)
         return 1
     except PermissionError as error:
-        complain(not_allowed(error))
+        where = f"{error.filename}: {error.strerror}"
+        complain(UserError(f"{where}; make it writable for you, or work in a clone of your own"))
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return 130
 
 
@@ -130,11 +144,6 @@ def said(text: str) -> int:
     return 0
 
 
-def not_allowed(error: PermissionError) -> UserError:
-    """The ``UserError`` for a file that the user may not read or write."""
-    return UserError(f"{error.filename}: {error.strerror}; make it writable for you, or work in a clone of your own")
-
-
 def complain(error: UserError) -> None:
     """Print an error to standard error, each line prefixed with ``error:`` and without passwords."""
     print("\n".join(f"error: {line}" for line in hidden(str(error)).splitlines()), file=sys.stderr)
@@ -144,19 +153,13 @@ def _execute(run: Callable[[Params], None]) -> None:
     # stages/__init__.py turns garbage collection off during imports. Exempt the imported objects and turn it on.
     gc.freeze()
     gc.enable()
-    code = 0
     have_a_home()
-    try:
+
+    def ran() -> int:
         run(read_params())
-    except UserError as error:
-        complain(error)
-        code = 1
-    except PermissionError as error:
-        complain(not_allowed(error))
-        code = 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written, run the stage again", file=sys.stderr)
-        code = 130
+        return 0
+
+    code = exit_code(ran, "interrupted; nothing was written, run the stage again")
     sys.stdout.flush()
     sys.stderr.flush()
     # With torch loaded, a normal interpreter shutdown takes 0.6 s. All outputs are already closed.

@@ -81,5 +81,5 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run `dvc repro`, or `dvc pull` where it was pushed") from None
     except ValueError as error:
-        how = f"restore it with `dvc checkout --force {path.parent}`, or make it anew with `dvc repro`"
+        how = f"restore it with `dvc checkout --force {path.parent}`, or make it again with `dvc repro`"
         raise UserError(f"{path}: cut short, or not JSON ({error}); {how}") from None

@@ -18,7 +18,7 @@ def damaged(file: Path, what: str) -> UserError:
     """The error for a damaged file: what is wrong with it, and how to restore it."""
     folder = file.parent
     return UserError(
-        f"{file}: {what}; restore it with `dvc checkout --force {folder}`, or make it anew with `dvc repro`"
+        f"{file}: {what}; restore it with `dvc checkout --force {folder}`, or make it again with `dvc repro`"
     )
 
 

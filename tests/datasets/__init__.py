@@ -1,1 +1,1 @@
-"""Every dataset on files in its own format, made here: a few small pictures each."""
+"""Every dataset on files in its own format, made here: a few small images each."""

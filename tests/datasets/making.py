@@ -1,4 +1,4 @@
-"""What the tests of datasets share: pictures, archives, and the way into arrays."""
+"""What the tests of datasets share: images, archives, and the way into arrays."""
 
 import pickle
 import zipfile
@@ -18,7 +18,7 @@ from pipeline.encoding.encode import write_codes
 from pipeline.encoding.network import load
 from pipeline.evaluation.cell import evaluate_cell
 from pipeline.preparation import arrays, splits
-from pipeline.preparation.pictures import square
+from pipeline.preparation.square import square
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell
 from pipeline.runtime.outputs import read_json
@@ -28,7 +28,7 @@ from tests.messages import one_line
 
 
 def photo(file: Path, seed: int, shape: tuple[int, ...] = (20, 24, 3)) -> None:
-    """A picture file of noise."""
+    """An image file of noise."""
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(file)
 
@@ -55,11 +55,11 @@ def refused(name: str, *parts: str, **arguments: Any) -> None:
 
 
 def pixels(dataset: Dataset, size: int = 16) -> Any:
-    """All pictures, in the way that ``prepare`` looks at them."""
+    """All images, in the way that ``prepare`` looks at them."""
     found = []
     for row in range(len(dataset.ids)):
-        with dataset.picture(row) as picture:
-            found.append(square(picture, size))
+        with dataset.image(row) as image:
+            found.append(square(image, size))
     return np.stack(found)
 
 

@@ -172,14 +172,14 @@ def test_nothing_is_downloaded_where_files_are(tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Three 8 x 8 pictures a class in train and in test; one grey, one larger, and a file that is none."""
+    """Three 8 x 8 images a class in train and in test; one grey, one larger, and a file that is none."""
     root = tmp_path / "tree"
     for seed, (part, name) in enumerate((part, name) for part in ("train", "test") for name in CLASSES):
         for number in range(3):
             photo(root / part / name / f"{number}.png", 10 * seed + number, (8, 8, 3))
     photo(root / "train/cat/1.png", 1000, (8, 8))
     photo(root / "test/dog/2.png", 1001, (20, 14, 3))
-    (root / "train" / "cat" / "notes.txt").write_text("not a picture")
+    (root / "train" / "cat" / "notes.txt").write_text("not an image")
     return root
 
 
@@ -213,7 +213,7 @@ def test_a_class_folder_that_is_missing_is_named(tree: Path) -> None:
     refused("cifar10", "dataset.path", "1 of 20", str(tree), "train/frog", path=str(tree))
 
 
-def test_a_folder_without_pictures_is_refused(tree: Path) -> None:
+def test_a_folder_without_images_is_refused(tree: Path) -> None:
     for file in tree.rglob("*.png"):
         file.unlink()
     refused("cifar10", "dataset.path", "20 of 20", str(tree), FOLDER, "download: true", path=str(tree))
@@ -221,7 +221,7 @@ def test_a_folder_without_pictures_is_refused(tree: Path) -> None:
 
 def test_a_path_is_needed_and_must_be_there(tmp_path: Path) -> None:
     refused("cifar10", "dataset.path", "found null", path=None)
-    refused("cifar10", "dataset.path", "not there", "download: true", path=str(tmp_path / "nowhere"))
+    refused("cifar10", "dataset.path", "not found", "download: true", path=str(tmp_path / "nowhere"))
     archive = tmp_path / "bad.zip"
     with zipfile.ZipFile(archive, "w") as target:
         target.writestr("../train/cat/1.png", b"")

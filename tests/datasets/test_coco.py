@@ -1,4 +1,4 @@
-"""COCO's annotations as published, with gaps in the ids, crowds, and pictures without annotations."""
+"""COCO's annotations as published, with gaps in the ids, crowds, and images without annotations."""
 
 import json
 from pathlib import Path
@@ -98,10 +98,10 @@ def test_other_count_is_a_warning_with_both_numbers(
     assert "coco was published with 123,287 images, 5 were found" in capsys.readouterr().err
 
 
-def test_missing_pictures_are_counted_and_named(root: Path) -> None:
+def test_missing_images_are_counted_and_named(root: Path) -> None:
     (root / "train2017" / "000000000025.jpg").unlink()
     (root / "val2017" / "000000000139.jpg").unlink()
-    named = "2 of 5 pictures are missing: train2017/000000000025.jpg, val2017/000000000139.jpg;"
+    named = "2 of 5 images are missing: train2017/000000000025.jpg, val2017/000000000139.jpg;"
     refused("coco", str(root), named, "docs/datasets.md", path=str(root))
 
 

@@ -16,7 +16,7 @@ def digits() -> Dataset:
 
 
 def test_digits_are_grey_scans_with_one_label_each(digits: Dataset) -> None:
-    scans = np.stack([np.asarray(digits.picture(row)) for row in range(len(digits.ids))])
+    scans = np.stack([np.asarray(digits.image(row)) for row in range(len(digits.ids))])
     assert scans.shape == (1797, 8, 8)
     assert scans.dtype == np.uint8
     assert (scans.min(), scans.max()) == (0, 255)

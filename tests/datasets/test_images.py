@@ -1,4 +1,4 @@
-"""Your own pictures: list files, CSVs and class folders, in a folder or an archive."""
+"""Your own images: list files, CSVs and class folders, in a folder or an archive."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CSV = "path,label\nimages/a.jpg,cat\nimages/b.png,bus\nimages/deep/c.jpg,cat|bus
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Three pictures, and two files that label them."""
+    """Three images, and two files that label them."""
     folder = tmp_path / "photos"
     for seed, name in enumerate(PHOTOS):
         photo(folder / name, seed)
@@ -117,9 +117,9 @@ def test_class_names_must_be_there_and_differ(root: Path, content: str, found: s
     refused("images", "classes.txt", found, path=str(root), labels="images.txt")
 
 
-def test_missing_pictures_are_counted_and_ten_are_named(root: Path) -> None:
+def test_missing_images_are_counted_and_ten_are_named(root: Path) -> None:
     gone = "".join(f"images/gone{number:04}.jpg 0 1\n" for number in range(1200))
-    parts = "1,200 of 1,203 pictures are missing", "images/gone0009.jpg, ...;", "docs/datasets.md"
+    parts = "1,200 of 1,203 images are missing", "images/gone0009.jpg, ...;", "docs/datasets.md"
     text(root / "images.txt", LIST + gone)
     for path in (root, zipped(root, root.parent / "photos.zip")):
         refused("images", str(path), *parts, path=str(path), labels="images.txt")
@@ -127,7 +127,7 @@ def test_missing_pictures_are_counted_and_ten_are_named(root: Path) -> None:
 
 @pytest.mark.parametrize("labels", ["nowhere.txt", "nowhere.csv"])
 def test_a_missing_file_of_labels_is_named(root: Path, labels: str) -> None:
-    refused("images", str(root / labels), "not there", path=str(root), labels=labels)
+    refused("images", str(root / labels), "not found", path=str(root), labels=labels)
 
 
 def test_labels_outside_the_folder_are_refused(root: Path) -> None:
@@ -169,10 +169,10 @@ def test_a_csv_may_have_other_columns_quotes_and_no_label(root: Path) -> None:
         ("path,label\nimages/a.jpg,cat,dog\n", ("labels.csv:2: expected 2 columns", "found 3")),
         ("path,label\nimages/a.jpg,cat\n.\\images\\a.jpg,dog\n", ("labels.csv:3: ", "already on line 2")),
         ('path,label\nimages/a.jpg,"cat\n', ("labels.csv:2: not a CSV file",)),
-        ("path,label\nimages/a.jpg,\n", ("no picture has a label", "'label'")),
+        ("path,label\nimages/a.jpg,\n", ("no image has a label", "'label'")),
         ("path,label\n", ("found no lines",)),
         ("", ("found no lines",)),
-        ("path,label\nimages/gone.jpg,cat\n", ("1 of 1 pictures are missing: images/gone.jpg",)),
+        ("path,label\nimages/gone.jpg,cat\n", ("1 of 1 images are missing: images/gone.jpg",)),
     ],
 )
 def test_a_csv_that_is_wrong_is_refused(root: Path, content: str, parts: tuple[str, ...]) -> None:
@@ -193,7 +193,7 @@ def test_a_file_of_labels_that_is_not_text_is_refused(root: Path) -> None:
 def tree(tmp_path: Path) -> Path:
     for seed, name in enumerate(["dog/1.JPG", "cat/2.png", "cat/deep/er/3.webp", "a cow/4.jpeg"]):
         photo(tmp_path / "tree" / name, seed)
-    text(tmp_path / "tree" / "notes.txt", "not a picture")
+    text(tmp_path / "tree" / "notes.txt", "not an image")
     text(tmp_path / "tree" / "empty" / "notes.txt", "not a class")
     photo(tmp_path / "tree" / ".hidden" / "5.jpg", 5)
     return tmp_path / "tree"
@@ -207,20 +207,20 @@ def test_class_folders_are_the_classes(tree: Path, tmp_path: Path) -> None:
     sound(dataset, "images", tmp_path / "data")
 
 
-def test_a_picture_in_no_class_folder_is_refused(tree: Path) -> None:
+def test_an_image_in_no_class_folder_is_refused(tree: Path) -> None:
     photo(tree / "stray.jpg", 6)
-    refused("images", "1 of 5 pictures", str(tree), "stray.jpg", "dataset.labels", path=str(tree), labels=None)
+    refused("images", "1 of 5 images", str(tree), "stray.jpg", "dataset.labels", path=str(tree), labels=None)
 
 
 def test_one_class_folder_is_not_enough(root: Path) -> None:
     refused("images", "one class folder (images)", "dataset.labels", path=str(root), labels=None)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    refused("images", "no pictures (.jpg", str(tmp_path), path=str(tmp_path), labels=None)
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    refused("images", "no images (.jpg", str(tmp_path), path=str(tmp_path), labels=None)
 
 
 def test_a_path_is_needed_and_must_be_a_folder_or_an_archive(root: Path) -> None:
     refused("images", "dataset.path", "found null", path=None, labels=None)
-    refused("images", "dataset.path", "not there", path=str(root / "nowhere"), labels=None)
+    refused("images", "dataset.path", "not found", path=str(root / "nowhere"), labels=None)
     refused("images", "neither a folder nor a zip", path=str(root / "images" / "a.jpg"), labels=None)

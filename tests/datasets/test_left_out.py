@@ -1,4 +1,4 @@
-"""What users' folders and archives hold beside pictures: named, counted or refused, never dropped without a word."""
+"""What users' folders and archives hold beside images: named, counted or refused, never dropped without a word."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from PIL import Image, features
 
 from pipeline import datasets
 from pipeline.preparation import arrays
-from pipeline.preparation.pictures import square
+from pipeline.preparation.square import square
 from tests.datasets.making import alike, photo, refused, text, zipped
 
 
@@ -59,18 +59,18 @@ def test_prepare_says_what_it_found_and_what_it_left_out(
     assert capsys.readouterr().out.splitlines() == [
         "images: 6 images, 2 classes",
         "images a class: 3 (cat) to 3 (dog)",
-        "left out: .heic: not a kind of picture that is read (2)",
-        "left out: .txt: not a kind of picture that is read (1)",
-        "left out: class folder empty: no picture in it that is read (1)",
-        "left out: pictures that can't be read, see skipped.txt (1)",
+        "left out: .heic: not a kind of image that is read (2)",
+        "left out: .txt: not a kind of image that is read (1)",
+        "left out: class folder empty: no image in it that is read (1)",
+        "left out: images that can't be read, see skipped.txt (1)",
     ]
     manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
     assert list(manifest["left_out"].values()) == [2, 1, 1, 1]
 
 
-def test_pictures_that_no_line_names_are_counted(root: Path) -> None:
+def test_images_that_no_line_names_are_counted(root: Path) -> None:
     text(root / "labels.csv", "path,label\ncat/0.png,cat\ndog/1.png,dog\n")
-    assert opened(root, "labels.csv").left_out == {"pictures that the file of labels doesn't name": 4}
+    assert opened(root, "labels.csv").left_out == {"images that the file of labels doesn't name": 4}
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "#recycle", ".hidden"])
@@ -90,9 +90,9 @@ def test_suffixes_of_kinds_that_are_read(root: Path) -> None:
         Image.open(root / "cat" / "0.png").save(root / "cat" / "b.avif", "AVIF")
     found = opened(root)
     row = found.ids.index("cat/a.jfif")
-    assert square(found.picture(row), 8).shape == (8, 8, 3)
+    assert square(found.image(row), 8).shape == (8, 8, 3)
     if features.check("avif"):
-        assert square(found.picture(found.ids.index("cat/b.avif")), 8).shape == (8, 8, 3)
+        assert square(found.image(found.ids.index("cat/b.avif")), 8).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize("spelled", ["{}\\{}", "./{}/{}", "{}//{}", ".\\{}\\{}"])
@@ -150,8 +150,8 @@ def test_a_name_that_is_not_utf8_is_refused(root: Path) -> None:
 # Pixels that aren't 8 bits.
 
 
-def reopened(picture: Image.Image, file: Path) -> Image.Image:
-    picture.save(file)
+def reopened(image: Image.Image, file: Path) -> Image.Image:
+    image.save(file)
     return Image.open(file)
 
 
@@ -178,7 +178,7 @@ def test_twelve_bits_in_sixteen_keep_their_brightness(tmp_path: Path, kind: str)
 
 
 def test_a_file_of_twelve_bits_is_as_dark_as_it_is(tmp_path: Path) -> None:
-    """A dark picture, whose values would fit in fewer bits."""
+    """A dark image, whose values would fit in fewer bits."""
     import struct
 
     values = np.linspace(0, 200, 64).astype(np.uint16).reshape(8, 8)

@@ -150,7 +150,7 @@ def test_a_missing_official_file_is_named(root: Path) -> None:
     refused("nuswide21", "1 of 81 files of labels are missing", "Labels_zebra.txt", "docs/datasets.md", path=str(root))
     for place in ("ImageList/Imagelist.txt", "ConceptsList/Concepts81.txt"):
         (root / place).unlink()
-        refused("nuswide21", str(root / place), "not there", "docs/datasets.md", path=str(root))
+        refused("nuswide21", str(root / place), "not found", "docs/datasets.md", path=str(root))
     refused("nuswide21", "dataset.path", "found null", path=None)
 
 

@@ -1,4 +1,4 @@
-"""Shapes: the same pictures everywhere, labels that say what is drawn, and any number of them."""
+"""Shapes: the same images everywhere, labels that say what is drawn, and any number of them."""
 
 import hashlib
 import pickle
@@ -22,13 +22,13 @@ def shapes(images: int = 50, **arguments: Any) -> Dataset:
 
 
 def pixels(dataset: Dataset, row: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(dataset.picture(row))
+    return np.asarray(dataset.image(row))
 
 
-def test_pictures_are_rgb_of_the_side_asked_for() -> None:
+def test_images_are_rgb_of_the_side_asked_for() -> None:
     for side in (1, 5, 64):
-        picture = shapes(side=side).picture(3)
-        assert (picture.mode, picture.size) == ("RGB", (side, side))
+        image = shapes(side=side).image(3)
+        assert (image.mode, image.size) == ("RGB", (side, side))
     assert pixels(shapes(), 0).std() > 10
 
 
@@ -52,7 +52,7 @@ def test_the_numbers_are_the_same_on_every_machine_and_version() -> None:
     assert digest == "e83f8076358ed924482e1a89332eced2001f2609e28ee7db1824a365cee1a4f7"
 
 
-def test_a_picture_is_its_seeds_and_rows_alone() -> None:
+def test_an_image_is_its_seeds_and_rows_alone() -> None:
     few, many = shapes(8), shapes(100)
     assert np.array_equal(few.labels, many.labels[:8])
     before = pixels(many, 5)
@@ -64,15 +64,15 @@ def test_a_picture_is_its_seeds_and_rows_alone() -> None:
     assert len(different) == 100
 
 
-def test_another_seed_draws_other_pictures_and_labels() -> None:
+def test_another_seed_draws_other_images_and_labels() -> None:
     a, b = shapes(seed=0), shapes(seed=1)
     assert not np.array_equal(a.labels, b.labels)
     assert not np.array_equal(pixels(a, 0), pixels(b, 0))
-    assert shapes(seed=2**70).picture(0).size == (64, 64)
+    assert shapes(seed=2**70).image(0).size == (64, 64)
 
 
 def test_every_kind_is_drawn_and_looks_different() -> None:
-    """A picture without noise and ground would be too easy to compare; the mean of many isn't."""
+    """An image without noise and ground would be too easy to compare; the mean of many isn't."""
     dataset = shapes(600)
     single = dataset.labels.sum(axis=1) == 1
     means = []

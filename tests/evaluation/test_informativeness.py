@@ -18,6 +18,7 @@ def gaussians(correlation: float, dimensions: int, n: int = 12_000) -> tuple[Ten
     return x, correlation * x + math.sqrt(1 - correlation**2) * noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("correlation", "dimensions"), [(0.5, 1), (0.8, 1), (0.9, 1), (0.6, 3)])
 def test_correlated_gaussians_have_their_known_information(correlation: float, dimensions: int) -> None:
     known = -dimensions / 2 * math.log(1 - correlation**2)
@@ -26,22 +27,25 @@ def test_correlated_gaussians_have_their_known_information(correlation: float, d
     assert found.std is not None and found.std < 0.1
 
 
+@pytest.mark.slow
 def test_independent_variables_have_none() -> None:
     x, y = gaussians(0.0, 4)
     found = estimate(x, y, QUICK, seed=0)
     assert abs(found.mean) < 0.03
 
 
+@pytest.mark.slow
 def test_codes_of_a_class_tell_the_class() -> None:
-    """Four classes in equal numbers, noisy pictures, one code a class: log 4 nats."""
+    """Four classes in equal numbers, noisy images, one code a class: log 4 nats."""
     generator = torch.Generator().manual_seed(0)
     own = torch.randint(4, (8_000,), generator=generator)
     centers = torch.randint(0, 200, (4, 48), generator=generator)
-    pictures = (centers[own] + torch.randint(0, 50, (8_000, 48), generator=generator)).to(torch.uint8)
+    images = (centers[own] + torch.randint(0, 50, (8_000, 48), generator=generator)).to(torch.uint8)
     codes = (2 * torch.randint(0, 2, (4, 16), generator=generator) - 1)[own]
-    assert estimate(pictures, codes, QUICK, seed=0).mean == pytest.approx(math.log(4), abs=0.1)
+    assert estimate(images, codes, QUICK, seed=0).mean == pytest.approx(math.log(4), abs=0.1)
 
 
+@pytest.mark.slow
 def test_few_samples_of_many_columns_do_not_go_far_below_zero() -> None:
     """The case that gives MINE its negative values: noise that a network can learn by heart."""
     generator = torch.Generator().manual_seed(0)
@@ -50,7 +54,7 @@ def test_few_samples_of_many_columns_do_not_go_far_below_zero() -> None:
 
 
 def test_columns_that_hardly_ever_vary_are_no_trouble() -> None:
-    """Corners of pictures: the same in all of them but one."""
+    """Corners of images: the same in all of them but one."""
     x, y = gaussians(0.8, 1, n=4_000)
     corners = torch.full((4_000, 30), 7.0)
     corners[torch.arange(30) * 100, torch.arange(30)] = 8.0
@@ -58,6 +62,7 @@ def test_columns_that_hardly_ever_vary_are_no_trouble() -> None:
     assert found.mean == pytest.approx(-math.log(1 - 0.8**2) / 2, abs=0.15)
 
 
+@pytest.mark.slow
 def test_what_is_constant_has_no_information() -> None:
     x, _ = gaussians(0.8, 1, n=1_000)
     assert estimate(x, torch.ones(1_000, 4), QUICK, seed=0).mean == pytest.approx(0, abs=0.02)

@@ -71,7 +71,7 @@ def test_the_gallery_holds_the_nearest_codes(data: Prepared, codes: Path, tmp_pa
         assert (tiles[top : top + 8, :8] == data.images[query]).all()
 
 
-def test_large_pictures_are_reduced(codes: Path, tmp_path: Path) -> None:
+def test_large_images_are_reduced(codes: Path, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (IMAGES + QUERIES, 128, 128, 3), dtype=np.uint8)
     large = Prepared(images, np.ones((IMAGES + QUERIES, 2), dtype=np.uint8), CLASSES)
     gallery.write(codes, large, queries=99, neighbours=2, seed=0, target=tmp_path)
@@ -121,6 +121,7 @@ def test_too_few_images_for_the_perplexity_is_one_line() -> None:
     one_line(error, "visualize.perplexity", "20 images", "found 30")
 
 
+@pytest.mark.slow
 def test_a_map_is_the_same_for_any_number_of_threads() -> None:
     """In processes of their own, since libraries read the variable when they load."""
     program = (

@@ -14,8 +14,8 @@ from pipeline.codes import sign
 from pipeline.encoding import device as devices
 from pipeline.encoding.network import build
 from pipeline.preparation.arrays import Prepared
-from pipeline.preparation.pictures import square
 from pipeline.preparation.splits import Split
+from pipeline.preparation.square import square
 from pipeline.retrieval import evaluate
 from pipeline.runtime.errors import UserError
 from pipeline.training.history import History
@@ -264,7 +264,7 @@ def test_one_step_reduces_the_loss(name: str) -> None:
 @pytest.fixture(scope="module")
 def digits() -> tuple[Prepared, Split]:
     dataset = datasets.create("digits", path=None)
-    images = np.stack([square(dataset.picture(row), 8) for row in range(len(dataset.ids))])
+    images = np.stack([square(dataset.image(row), 8) for row in range(len(dataset.ids))])
     data = Prepared(images, dataset.labels, {})
     counts = {"query": 10, "validation": 5, "train": 10}
     return data, protocols.create("counts", per_class=counts).split(data.labels, 0)

@@ -8,17 +8,17 @@ from PIL import Image
 
 from pipeline.datasets import Dataset
 from pipeline.datasets._files import Files
-from pipeline.datasets._folder import PictureFiles
+from pipeline.datasets._folder import ImageFiles
 from pipeline.preparation import arrays
 
 
 class Made(Dataset):
-    """Small pictures of random pixels with two labels.
+    """Small images of random pixels with two labels.
 
     Args:
         count: how many.
-        log: a file that gets a line with the row's number for every picture that is decoded.
-        pause: seconds that a picture takes.
+        log: a file that gets a line with the row's number for every image that is decoded.
+        pause: seconds that an image takes.
         broken: rows that can't be read.
     """
 
@@ -30,7 +30,7 @@ class Made(Dataset):
         self.pixels = random.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
         self.log, self.pause, self.broken = log, pause, broken
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         if self.log is not None:
             with self.log.open("a") as stream:
                 stream.write(f"{row}\n")
@@ -48,9 +48,9 @@ class Made(Dataset):
 
 
 def folder_of(folder: Path) -> Dataset:
-    """All files of a folder as pictures of one class."""
+    """All files of a folder as images of one class."""
     names = sorted(file.name for file in folder.iterdir())
-    return PictureFiles(Files(str(folder), "pictures"), names, np.ones((len(names), 1), np.uint8), ["a"])
+    return ImageFiles(Files(str(folder), "images"), names, np.ones((len(names), 1), np.uint8), ["a"])
 
 
 def prepared(dataset: Dataset, folder: Path, size: int = 4, **options: object) -> arrays.Prepared:

@@ -87,7 +87,7 @@ def test_another_number_of_images_than_was_published_is_a_warning(
     assert "warning: made was published with 7,000 images, 6 were found" in said.out + said.err
 
 
-def test_a_dataset_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         prepared(Made(0), tmp_path / "data")
-    one_line(error, "no pictures")
+    one_line(error, "no images")

@@ -21,13 +21,13 @@ import pytest
 from PIL import Image
 
 from pipeline.datasets._files import Files
-from pipeline.datasets._folder import PictureFiles
+from pipeline.datasets._folder import ImageFiles
 from pipeline.preparation import arrays, decoding
 from pipeline.preparation.decoding import CHUNK
 from pipeline.runtime.errors import UserError
 from tests.messages import one_line
 from tests.preparation.helpers import Made, contents, folder_of, prepared
-from tests.preparation.test_pictures import HUGE, chunk
+from tests.preparation.test_square import HUGE, chunk
 
 MANY = 4 * CHUNK + 100  # enough for several processes
 
@@ -69,21 +69,22 @@ def test_several_processes_write_the_same_bytes_as_one(tmp_path: Path, expected:
     assert contents(tmp_path) == expected
 
 
-def test_several_processes_do_each_picture_once(tmp_path: Path) -> None:
+def test_several_processes_do_each_image_once(tmp_path: Path) -> None:
     dataset = Made(MANY, log=tmp_path / "log")
     prepared(dataset, tmp_path / "data", processes=2)
     assert dataset.decoded() == list(range(MANY))
 
 
 class Deadly(Made):
-    """Ends the process that decodes its last picture, as a system without memory does."""
+    """Ends the process that decodes its last image, as a system without memory does."""
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         if row == len(self.ids) - 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().picture(row)
+        return super().image(row)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         write(Deadly(MANY), tmp_path, processes=2)
@@ -105,6 +106,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["all processes", "the first process"])
 def test_a_killed_call_is_continued_and_ends_in_the_same_bytes(
     tmp_path: Path, expected: dict[str, bytes], whom: str
@@ -273,24 +275,24 @@ def test_another_size_is_not_continued(tmp_path: Path) -> None:
     assert arrays.load(folder).images.shape == (2 * CHUNK, 3, 3, 3)
 
 
-# Pictures that can't be read.
+# Images that can't be read.
 
 
-def test_bad_pictures_are_counted_and_ten_of_them_named(tmp_path: Path) -> None:
+def test_bad_images_are_counted_and_ten_of_them_named(tmp_path: Path) -> None:
     broken = tuple(range(3, 300, 9))
     with pytest.raises(UserError) as error:
         write(Made(300, broken=broken), tmp_path)
     shown = "; ".join(f"folder/{row}.png: broken on purpose" for row in broken[:10])
-    one_line(error, f"33 of 300 pictures can't be read: {shown}; and 23 more.", "dataset.on_bad_image: skip")
+    one_line(error, f"33 of 300 images can't be read: {shown}; and 23 more.", "dataset.on_bad_image: skip")
 
 
-def test_a_single_bad_picture_is_named(tmp_path: Path) -> None:
+def test_a_single_bad_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         write(Made(30, broken=(7,)), tmp_path)
-    one_line(error, "1 of 30 pictures can't be read: folder/7.png: broken on purpose. Replace")
+    one_line(error, "1 of 30 images can't be read: folder/7.png: broken on purpose. Replace")
 
 
-def test_only_the_chunk_of_a_replaced_picture_is_decoded_again(tmp_path: Path, expected: dict[str, bytes]) -> None:
+def test_only_the_chunk_of_a_replaced_image_is_decoded_again(tmp_path: Path, expected: dict[str, bytes]) -> None:
     log, folder = tmp_path / "log", tmp_path / "data"
     folder.mkdir()
     files = tmp_path / "files"
@@ -311,18 +313,18 @@ def test_only_the_chunk_of_a_replaced_picture_is_decoded_again(tmp_path: Path, e
     assert np.array_equal(arrays.load(folder).images, pixels)
 
 
-class Logged(PictureFiles):
+class Logged(ImageFiles):
     """A folder of files that notes each time one is opened."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         names = sorted(file.name for file in folder.iterdir())
-        super().__init__(Files(str(folder), "pictures"), names, np.ones((len(names), 1), np.uint8), ["a"])
+        super().__init__(Files(str(folder), "images"), names, np.ones((len(names), 1), np.uint8), ["a"])
         self.log = log
 
-    def picture(self, row: int) -> Image.Image:
+    def image(self, row: int) -> Image.Image:
         with self.log.open("a") as stream:
             stream.write(".")
-        return super().picture(row)
+        return super().image(row)
 
     def opened(self) -> int:
         count = len(self.log.read_text())
@@ -331,7 +333,7 @@ class Logged(PictureFiles):
 
 
 @pytest.mark.parametrize("count", [10, 101, CHUNK, 1001])
-def test_skip_leaves_bad_pictures_out_of_everything(
+def test_skip_leaves_bad_images_out_of_everything(
     tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = (0, 5, count - 1)
@@ -345,13 +347,13 @@ def test_skip_leaves_bad_pictures_out_of_everything(
     assert data.manifest["skipped"] == 3
     skipped = [f"{dataset.ids[row]}\tbroken on purpose" for row in broken]
     assert (tmp_path / "skipped.txt").read_text().splitlines() == skipped
-    assert f"3 of {count:,} pictures were left out" in "".join(capsys.readouterr())
+    assert f"3 of {count:,} images were left out" in "".join(capsys.readouterr())
     whole = io.BytesIO()
     np.save(whole, dataset.pixels[kept])
     assert (tmp_path / "images.npy").read_bytes() == whole.getvalue()
 
 
-def test_skip_without_a_bad_picture_is_the_same_as_error(tmp_path: Path, expected: dict[str, bytes]) -> None:
+def test_skip_without_a_bad_image_is_the_same_as_error(tmp_path: Path, expected: dict[str, bytes]) -> None:
     prepared(Made(MANY), tmp_path, on_bad_image="skip", processes=1)
     assert contents(tmp_path) == expected
 
@@ -369,10 +371,10 @@ def test_skip_goes_on_where_error_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 600])
-def test_a_dataset_without_one_good_picture_is_an_error_even_with_skip(tmp_path: Path, count: int) -> None:
+def test_a_dataset_without_one_good_image_is_an_error_even_with_skip(tmp_path: Path, count: int) -> None:
     with pytest.raises(UserError) as error:
         write(Made(count, broken=tuple(range(count))), tmp_path, on_bad_image="skip")
-    one_line(error, f"none of the {count} pictures could be read", "folder/0.png: broken on purpose")
+    one_line(error, f"none of the {count} images could be read", "folder/0.png: broken on purpose")
 
 
 # Broken files, by kind. All are called x.jpg but for those whose name matters.
@@ -401,7 +403,7 @@ def zipped() -> bytes:
     return stream.getvalue()
 
 
-def icon_of_a_huge_picture() -> bytes:
+def icon_of_a_huge_image() -> bytes:
     huge = HUGE["png"]
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(huge), 22) + huge
 
@@ -411,10 +413,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF = encoded("TIFF")
 
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "not a picture"),
-    "text": (b"hello", "not a picture"),
-    "one byte": (b"\xff", "not a picture"),
-    "zeros": (bytes(5000), "not a picture"),
+    "empty": (b"", "not an image"),
+    "text": (b"hello", "not an image"),
+    "one byte": (b"\xff", "not an image"),
+    "zeros": (bytes(5000), "not an image"),
     "cut JPEG": (half("JPEG"), "truncated"),
     "cut progressive JPEG": (half("JPEG", progressive=True), "truncated"),
     "JPEG header alone": (encoded("JPEG")[:200], ""),
@@ -426,7 +428,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "cut compressed TIFF": (half("TIFF", compression="tiff_lzw"), ""),
     "cut JPEG 2000": (half("JPEG2000", irreversible=True), ""),
     "cut PPM": (half("PPM"), "truncated"),
-    "PNG header checksum": (changed(PNG, 30, PNG[30] ^ 1), "not a picture"),
+    "PNG header checksum": (changed(PNG, 30, PNG[30] ^ 1), "not an image"),
     "PNG data": (changed(PNG, 60, PNG[60] ^ 255), ""),
     "PNG header length": (changed(PNG, 11, 3), "Truncated IHDR chunk"),
     "PNG without data": (PNG[:33] + chunk(b"IEND", b""), ""),
@@ -451,15 +453,15 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "huge PNG": (HUGE["png"], "60,000 x 60,000 pixels"),
     "huge BMP": (HUGE["bmp"], "60,000 x 60,000 pixels"),
     "huge GIF": (HUGE["gif"], "60,000 x 60,000 pixels"),
-    "huge PNG in an icon": (icon_of_a_huge_picture(), "not a picture"),
-    "zip": (zipped(), "not a picture"),
-    "PDF": (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n", "not a picture"),
-    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "not a picture"),
-    "HTML": (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "not a picture"),
+    "huge PNG in an icon": (icon_of_a_huge_image(), "not an image"),
+    "zip": (zipped(), "not an image"),
+    "PDF": (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n", "not an image"),
+    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', "not an image"),
+    "HTML": (b"<!DOCTYPE html><html><body>404 Not Found</body></html>", "not an image"),
     "random bytes with JPEG's first": (b"\xff\xd8\xff\xe0" + np.random.default_rng(0).bytes(4000), ""),
-    "EPS": (encoded("EPS"), "not a picture"),
+    "EPS": (encoded("EPS"), "not an image"),
     "PSD": (b"8BPS" + bytes(60), ""),
-    "MPO without a second picture": (encoded("JPEG", exif=b"Exif\0\0" + bytes(30))[:300], ""),
+    "MPO without a second image": (encoded("JPEG", exif=b"Exif\0\0" + bytes(30))[:300], ""),
 }  # fmt: skip
 
 
@@ -473,7 +475,7 @@ def test_a_broken_file_is_named_in_one_line(
     (files / "x.jpg").write_bytes(content)
     with pytest.raises(UserError) as error:
         prepared(folder_of(files), tmp_path / "data")
-    one_line(error, "1 of 1 pictures can't be read: x.jpg: ", message)
+    one_line(error, "1 of 1 images can't be read: x.jpg: ", message)
     assert "0x" not in str(error.value), "an address is another one each time"
     assert capfd.readouterr() == ("", "")
     assert not [warning for warning in recwarn.list if not issubclass(warning.category, ResourceWarning)]
@@ -513,7 +515,7 @@ def test_what_is_no_file_is_named_in_one_line(tmp_path: Path, make: Callable[[Pa
     make(files / "x.jpg")
     with pytest.raises(UserError) as error:
         prepared(folder_of(files), tmp_path / "data")
-    one_line(error, f"1 of 1 pictures can't be read: x.jpg: {message}.")
+    one_line(error, f"1 of 1 images can't be read: x.jpg: {message}.")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -524,7 +526,7 @@ def test_a_damaged_file_in_an_archive_is_named_in_one_line(tmp_path: Path, compr
     content = bytearray(archive.read_bytes())
     content[200:300] = bytes(100)
     archive.write_bytes(content)
-    dataset = PictureFiles(Files(str(archive), "pictures"), ["x.png"], np.ones((1, 1), np.uint8), ["a"])
+    dataset = ImageFiles(Files(str(archive), "images"), ["x.png"], np.ones((1, 1), np.uint8), ["a"])
     with pytest.raises(UserError) as error:
         prepared(dataset, tmp_path / "data")
     one_line(error, "x.png: ")
@@ -547,7 +549,7 @@ def test_all_kinds_of_broken_files_together_are_skipped_without_a_word_but_one(t
     )
     said = run.stderr.splitlines()
     assert len(said) == 1
-    assert run.stdout.splitlines()[-1] == f"left out: pictures that can't be read, see skipped.txt ({len(BROKEN)})"
-    assert f"{len(BROKEN)} of {len(BROKEN) + 1} pictures were left out" in said[0]
+    assert run.stdout.splitlines()[-1] == f"left out: images that can't be read, see skipped.txt ({len(BROKEN)})"
+    assert f"{len(BROKEN)} of {len(BROKEN) + 1} images were left out" in said[0]
     assert len((tmp_path / "data" / "skipped.txt").read_text().splitlines()) == len(BROKEN)
     shutil.rmtree(files)

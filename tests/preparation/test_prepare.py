@@ -44,7 +44,7 @@ def test_a_killed_prepare_goes_on_where_it_was(project: Project, tmp_path: Path)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     assert not data.exists()
-    # A mark on what is done: it would be gone if those pictures were drawn again.
+    # A mark on what is done: it would be gone if those images were drawn again.
     head, first, *rest = journal.read_text().splitlines()
     start, _, _ = json.loads(first)
     images = np.load(aside / "images.npy", mmap_mode="r+")

@@ -190,7 +190,7 @@ def test_a_thousand_points_a_panel_stay_small(tables: Path, tmp_path: Path) -> N
     folder = shutil.copytree(tables, tmp_path / "tables")
     measured.add_tsne(folder, points=1000)
     groups = drawn_anew(folder, tmp_path / "figures", figures.tsne)
-    svg = groups[0].pictures[0].svg
+    svg = groups[0].figures[0].svg
     assert svg.count("data:image/png") == 10  # a panel each
     assert len(svg) < 400_000
 
@@ -225,7 +225,7 @@ def test_a_gallery_tells_right_from_wrong_without_colour(tables: Path, made: Pat
     ("harm", "said"),
     [
         (lambda path: path.unlink(), ["is missing", "gallery.csv names its cell"]),
-        (lambda path: path.write_bytes(b"no picture"), ["cannot be read as a picture"]),
+        (lambda path: path.write_bytes(b"no image"), ["cannot be read as an image"]),
         (lambda path: Image.new("RGB", (88, 30)).save(path), ["88 x 30 pixels", "2 rows of 11 square tiles"]),
     ],
 )
@@ -256,7 +256,7 @@ def test_only_figures_of_a_kind_are_folded_and_the_first_is_open(made: Path) -> 
     assert cards["gallery"].count("<details") == 16 + 1 and "<summary>15 more</summary>" in cards["gallery"]
 
 
-def test_pictures_are_allowed_only_where_they_are_and_only_inside(made: Path, tmp_path: Path) -> None:
+def test_embedded_images_are_allowed_only_where_they_are_and_only_inside(made: Path, tmp_path: Path) -> None:
     found = page(made)
     (policy,) = [attrs["content"] for tag, attrs in found.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert re.fullmatch(
@@ -320,8 +320,8 @@ def test_few_entries_stand_in_a_flat_list(tables: Path) -> None:
 def test_what_the_page_has_no_room_for_is_linked(tables: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_module, "INLINE_LIMIT", 30_000)
     source = read(tables)
-    pictures = [figures.Picture(f"p{place}", f"Picture {place}", "<svg>" + "x" * 20_000 + "</svg>") for place in (1, 2)]
-    html = page_module.page(source, build(source), [figures.Group("figure-p", "P", "Both.", pictures)])
+    saved = [figures.SavedFigure(f"p{place}", f"Figure {place}", "<svg>" + "x" * 20_000 + "</svg>") for place in (1, 2)]
+    html = page_module.page(source, build(source), [figures.Group("figure-p", "P", "Both.", saved)])
     assert html.count("<svg") == 1 and '<a href="figures/p2.svg">' in html
 
 
@@ -341,7 +341,7 @@ def test_page_in_a_browser(made: Path, chromium: str, tmp_path: Path, width: int
     assert int(root["data-images"]) > 10
 
 
-def test_the_pages_policy_lets_its_pictures_in(made: Path, chromium: str, tmp_path: Path) -> None:
+def test_the_pages_policy_lets_its_images_in(made: Path, chromium: str, tmp_path: Path) -> None:
     html = (made / "index.html").read_text(encoding="utf-8")
     refused = []
     for place, text in enumerate((html, html.replace("; img-src data:", ""))):

@@ -119,11 +119,11 @@ def test_a_study_with_the_published_numbers_looks_like_the_paper(
     assert [row[:2] for row in own.rows] == [row[:2] for row in theirs.rows]
     for ours, printed in zip(own.rows, theirs.rows, strict=True):
         assert [(v.data, v.star) for v in ours[2:]] == [(v.data, v.star) for v in printed[2:]]
-    verdicts = {value.text for value in column(found["beside"], "ours is")}
+    verdicts = {value.text for value in column(found["comparison"], "ours is")}
     assert verdicts == {"equal"}
     size = len(of_table(table, dataset))
-    assert f"compared with {size}; {size} of them have a counterpart" in found["beside"].caption[0]
-    assert f"Ours is lower in 0 of these {size}." in found["beside"].caption
+    assert f"compared with {size}; {size} of them have a counterpart" in found["comparison"].caption[0]
+    assert f"Ours is lower in 0 of these {size}." in found["comparison"].caption
 
 
 def test_own_code_lengths_where_the_paper_has_none_of_them(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_captions_name_paper_protocol_and_tuning(tmp_path: Path) -> None:
 def test_without_published_in_about_there_are_no_paper_tables(tmp_path: Path) -> None:
     folder = build_tables(tmp_path / "tables")
     assert build(read(folder)) == []
-    assert not {name for name in tables_of(folder) if "table" in name or name in ("beside", "differences")}
+    assert not {name for name in tables_of(folder) if "table" in name or name in ("comparison", "differences")}
 
 
 def test_only_what_was_measured_is_laid_out(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_everything_missing(tmp_path: Path) -> None:
         assert not any(value.star for value in values)
         assert any(value.note == "train: the loss is nan in epoch 3" for value in values)
     assert len(found["missing"].rows) == 20 and "cells" not in found
-    assert "0 of them have a counterpart" in found["beside"].caption[0]
+    assert "0 of them have a counterpart" in found["comparison"].caption[0]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.report.test_tables import build_tables
 PROTOCOL = {"protocol": "wr", "training": {"batch_size": 256, "epochs": 8}, "images": 60000} | BACKBONE
 
 
-def rows_of(folder: Path, table: str = "beside") -> list[dict[str, Any]]:
+def rows_of(folder: Path, table: str = "comparison") -> list[dict[str, Any]]:
     found = tables_of(folder)[table]
     titles = [column.title for column in found.columns]
     return [dict(zip(titles, row, strict=True)) for row in found.rows]
@@ -50,7 +50,7 @@ def test_differences_and_improvements(tmp_path: Path) -> None:
     absent = rows["dsdh", "swd", "64"]
     assert absent["ours"].note == "not in the grid" and absent["ours is"].text == "not compared"
     verdicts = [r["ours is"].text for r in rows.values()]
-    caption = " ".join(tables_of(folder)["beside"].caption)
+    caption = " ".join(tables_of(folder)["comparison"].caption)
     compared = len(verdicts) - verdicts.count("not compared")
     assert "Of the 410 numbers" in caption and f"compared with 54; {compared} of them have a counterpart" in caption
     assert f"Ours is lower in {verdicts.count('lower')} of these {compared}." in caption
@@ -64,7 +64,7 @@ def test_a_stand_in_dataset_is_no_counterpart(tmp_path: Path) -> None:
         assert (row["difference"].text, row["difference"].note) == ("n/a", "digits is not cifar10")
         assert row["ours is"].text == "not compared"
     assert any(row["ours %"].data and row["paper %"].data for row in rows)
-    caption = " ".join(tables_of(folder)["beside"].caption)
+    caption = " ".join(tables_of(folder)["comparison"].caption)
     assert "0 of them have a counterpart" in caption and "digits, not cifar10" in caption
     assert "Ours is lower" not in caption
 
@@ -72,7 +72,7 @@ def test_a_stand_in_dataset_is_no_counterpart(tmp_path: Path) -> None:
 def test_a_study_that_stands_for_no_dataset_has_layouts_only(tmp_path: Path) -> None:
     found = tables_of(build_tables(tmp_path / "tables", **beside(None, "hswd-table5")))
     assert {"hswd-table5", "hswd-table5-published"} <= found.keys()
-    assert not {"beside", "differences"} & found.keys()
+    assert not {"comparison", "differences"} & found.keys()
     assert len(found["hswd-table5-published"].columns) == 2 + 6, "both datasets"
 
 
@@ -124,11 +124,11 @@ def test_what_differs_is_computed(tmp_path: Path) -> None:
     }  # fmt: skip
     assert verdicts["backbone.name"] == verdicts["tuned on"] == verdicts["split.query"] == "differs"
     assert verdicts["training.epochs"] == verdicts["top_k"] == verdicts["selection"] == "not stated"
-    caption = " ".join(tables_of(folder)["beside"].caption)
-    assert "Other than in Zhang et al., IJCAI 2022, Table 1: backbone.name, tuned on, bits, split.query" in caption
+    caption = " ".join(tables_of(folder)["comparison"].caption)
+    assert "Differences from Zhang et al., IJCAI 2022, Table 1: backbone.name, tuned on, bits, split.query" in caption
     edit_about(folder, **beside("cifar10", "hswd-table5", "hswd-table6"))
     alike = "supplement, CVPR 2022, Table 5 and Doan et al., supplement, CVPR 2022, Table 6: protocol, backbone.name,"
-    assert alike in " ".join(tables_of(folder)["beside"].caption)
+    assert alike in " ".join(tables_of(folder)["comparison"].caption)
     tuned(folder)
     edit_about(folder, training={}, seeds=[0, 1], **beside("cifar10", "wr-table1"))
     verdicts = {row["point"].text: row["verdict"].text for row in rows_of(folder, "differences")}

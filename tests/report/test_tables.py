@@ -390,6 +390,7 @@ def test_ids_are_unique_and_every_anchor_has_its_place(made: Path, gappy: Path) 
         assert len(wanted) > 10 and wanted <= set(ids)
 
 
+@pytest.mark.slow
 def test_two_writes_give_the_same_bytes(tables: Path, made: Path, tmp_path: Path) -> None:
     again = written(tables, tmp_path / "again")
     files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]

@@ -41,16 +41,18 @@ def test_tuning_without_a_choice_says_so(tmp_path: Path) -> None:
 
 def test_captions_give_the_budget(tmp_path: Path) -> None:
     folder = build_tables(tmp_path / "tables", **beside())
-    plain = "Not tuned: the weights of params.yaml as they stand."
-    assert all(plain in tables_of(folder)[name].caption for name in ("results", "wr-table1", "hswd-table5", "beside"))
+    plain = "Not tuned: the weights are those of params.yaml."
+    assert all(
+        plain in tables_of(folder)[name].caption for name in ("results", "wr-table1", "hswd-table5", "comparison")
+    )
     tuned(folder)
     (said,) = tuning_caption(read(folder))
     assert said == (
-        "Tuned on validation images apart from all queries of the study: 3 settings for every quantizer (wr: weight; "
-        "original: learning_rate, own_weight), over 2 seeds (100, 101), none of them the study's."
+        "Tuned on validation images, which include no query image of the study: 3 settings for every "
+        "quantizer (wr: weight; original: learning_rate, own_weight), over 2 seeds (100, 101), none of them the study's."
     )
     found = tables_of(folder)
-    assert all(said in found[name].caption for name in ("results", "wr-table1", "hswd-table5", "beside", "tuning"))
+    assert all(said in found[name].caption for name in ("results", "wr-table1", "hswd-table5", "comparison", "tuning"))
     edit_about(folder, tune={"seeds": [1, 100], "settings": 1, "candidates": {"none": {}}})
     assert (
         "1 setting for every quantizer (none: nothing), over 2 seeds (1, 100); also among the study's: 1."

@@ -26,6 +26,9 @@ def test_who_has_no_name_and_no_home_gets_both(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_what_may_not_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    entry.complain(entry.not_allowed(PermissionError(13, "Permission denied", "results/x")))
+    def refused() -> int:
+        raise PermissionError(13, "Permission denied", "results/x")
+
+    assert entry.exit_code(refused) == 1
     said = capsys.readouterr().err
     assert said == "error: results/x: Permission denied; make it writable for you, or work in a clone of your own\n"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.preparation.arrays import Prepared
-from pipeline.preparation.pictures import square
+from pipeline.preparation.square import square
 from pipeline.runtime.errors import UserError
 
 Points = npt.NDArray[np.float64]

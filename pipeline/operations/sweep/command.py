@@ -2,7 +2,6 @@
 
 import gc
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from pipeline.operations.sweep.dvc import workspace
 from pipeline.operations.sweep.progress import Progress
 from pipeline.params import Params
 from pipeline.params import read as read_params
-from pipeline.runtime.entry import complain, not_allowed, said
+from pipeline.runtime.entry import exit_code, said
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import have_a_home
 
@@ -35,7 +34,8 @@ def run(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     have_a_home()
-    try:
+
+    def swept() -> int:
         params = read_params()
         _check(workers, gpu_share)
         with workspace.opened(targets) as opened:
@@ -44,17 +44,10 @@ def run(
             section = params["sweep"]
             cluster = partial(Cluster, workers=workers or section["workers"], share=gpu_share or section["gpu_share"])
             summary = _run(opened, params, cluster, no_shared_folder)
-    except UserError as error:
-        complain(error)
-        return 1
-    except PermissionError as error:
-        complain(not_allowed(error))
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; what was done is kept, `make sweep` or `dvc repro` goes on from there", file=sys.stderr)
-        return 130
-    said(str(summary))
-    return 1 if summary.failures else 0
+        said(str(summary))
+        return 1 if summary.failures else 0
+
+    return exit_code(swept, "interrupted; finished stages are kept, `make sweep` or `dvc repro` continues from there")
 
 
 def _run(

@@ -16,11 +16,11 @@ from pipeline.report.figures import (
     tuning,
     validation,
 )
-from pipeline.report.figures.saving import Group, Picture, save
+from pipeline.report.figures.saving import Group, SavedFigure, save
 from pipeline.report.figures.style import STYLE, shades
 from pipeline.report.source import Source
 
-__all__ = ["Group", "Picture", "draw", "shades"]
+__all__ = ["Group", "SavedFigure", "draw", "shades"]
 
 #: Page order. Figures with raster images come last, so that they are the ones linked if the page gets too large.
 FIGURES = (map_by_method, bits, tuning, batch_size, timing, validation, precision_recall, losses, tsne, gallery)
@@ -41,4 +41,4 @@ def draw(source: Source, folder: Path) -> list[Group]:
     """
     with matplotlib.style.context(["default", STYLE]):
         groups = [save(group, folder) for module in FIGURES for group in module.groups(source)]
-    return [group for group in groups if group.pictures]
+    return [group for group in groups if group.figures]

@@ -87,16 +87,16 @@ def _short(classes: str) -> str:
 def _tiles(path: Path, rows: int, columns: int) -> Any:
     """Read the tiles: (rows, columns, side, side, 3) uint8."""
     try:
-        picture = np.asarray(Image.open(path).convert("RGB"))
+        image = np.asarray(Image.open(path).convert("RGB"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: gallery.csv names its cell. {AGAIN}") from None
     except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}). {AGAIN}") from None
-    side = picture.shape[0] // rows
-    if picture.shape != (rows * side, columns * side, 3) or side == 0:
-        size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
+        raise UserError(f"{path} cannot be read as an image ({error}). {AGAIN}") from None
+    side = image.shape[0] // rows
+    if image.shape != (rows * side, columns * side, 3) or side == 0:
+        size = f"{image.shape[1]} x {image.shape[0]} pixels"
         raise UserError(f"{path} is {size}, not {rows} rows of {columns} square tiles as in gallery.csv. {AGAIN}")
-    return picture.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
+    return image.reshape(rows, side, columns, side, 3).swapaxes(1, 2)
 
 
 def _sheet(tiles: Any) -> tuple[Any, tuple[int, int]]:

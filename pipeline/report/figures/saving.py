@@ -16,7 +16,7 @@ SMALL = 8_000
 
 
 @dataclass(frozen=True)
-class Picture:
+class SavedFigure:
     """A figure on the page; ``svg`` is the inline element, empty if the page links the file instead."""
 
     name: str
@@ -31,13 +31,13 @@ class Group:
     name: str
     title: str
     caption: str
-    pictures: list[Picture]
+    figures: list[SavedFigure]
 
 
 def save(group: FigureGroup, folder: Path) -> Group:
     """Draw a group's figures and write each as SVG and PNG to ``folder``."""
-    pictures = [Picture(draft.name, draft.title, _write(draft.figure, folder, draft.name)) for draft in group.drafts]
-    return Group(f"figure-{group.name}", group.title, group.caption, pictures)
+    figures = [SavedFigure(draft.name, draft.title, _write(draft.figure, folder, draft.name)) for draft in group.drafts]
+    return Group(f"figure-{group.name}", group.title, group.caption, figures)
 
 
 def _write(figure: Figure, folder: Path, name: str) -> str:
@@ -74,7 +74,7 @@ def _lighter(found: re.Match[str]) -> str:
     encoded = re.sub(r"\s", "", found[1])
     if len(encoded) > SMALL:
         target = io.BytesIO()
-        picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
-        picture.quantize(256, Image.Quantize.FASTOCTREE).save(target, "PNG", optimize=True)
+        image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
+        image.quantize(256, Image.Quantize.FASTOCTREE).save(target, "PNG", optimize=True)
         encoded = min(encoded, base64.b64encode(target.getvalue()).decode(), key=len)
     return f"data:image/png;base64,{encoded}"

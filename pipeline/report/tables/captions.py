@@ -43,14 +43,14 @@ def tuning_caption(source: Source) -> list[str]:
     """What was tuned, on which images, and with which budget."""
     tune = source.tune
     if tune is None:
-        return ["Not tuned: the weights of params.yaml as they stand."]
+        return ["Not tuned: the weights are those of params.yaml."]
     seeds = [str(seed) for seed in tune["seeds"]]
     shared = [seed for seed in seeds if seed in source.seeds]
     whose = f"; also among the study's: {', '.join(shared)}" if shared else ", none of them the study's"
     tried = "; ".join(f"{name}: {', '.join(values) or 'nothing'}" for name, values in tune["candidates"].items())
     plural = "s" * (tune["settings"] != 1)
     return [
-        "Tuned on validation images apart from all queries of the study: "
+        "Tuned on validation images, which include no query image of the study: "
         f"{tune['settings']} setting{plural} for every quantizer"
         + (f" ({tried})" if tried else "")
         + f", over {many(seeds, 'seed')}{whose}."

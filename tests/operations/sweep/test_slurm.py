@@ -188,7 +188,7 @@ def test_an_allocation_that_ends_midway(slurm: Slurm, submitted: Swept) -> None:
     time.sleep(1)  # the driver takes in what is done
     slurm.run("scancel", "--batch", "--signal=TERM", job)  # what --signal=B:TERM sends before the time is up
     assert slurm.ended(job) == ("FAILED", "130:0")
-    assert output(submitted, job).splitlines()[-1].startswith("interrupted; what was done is kept")
+    assert output(submitted, job).splitlines()[-1].startswith("interrupted; finished stages are kept")
     assert "evaluate@csq-wr-16-0" in (submitted.folder / "cells/evaluate/dvc.lock").read_text()
 
     (submitted.orders / "train-dsdh-original-16-0.py").unlink()

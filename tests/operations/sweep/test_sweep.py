@@ -150,7 +150,7 @@ def test_an_interrupted_sweep_is_gone_on_with(how: signal.Signals, swept: Swept)
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("interrupted; what was done is kept")
+    assert errors.splitlines()[-1].startswith("interrupted; finished stages are kept")
     _until(lambda: not _workers(swept))
     (swept.orders / "train-dsdh-original-16-0.py").unlink()
     ran = swept.ran()

@@ -42,7 +42,7 @@ def test_a_temporary_experiment_logs_into_the_projects_store(finished: Project) 
 
 @pytest.mark.parametrize("way", ["--temp", "--queue"])
 def test_an_experiment_in_a_copy_finds_data_that_git_ignores(way: str, tmp_path: Path) -> None:
-    """Pictures and weights by paths from the project's folder, in a folder that git ignores."""
+    """Images and weights by paths from the project's folder, in a folder that git ignores."""
     from safetensors.torch import save_file
 
     from pipeline import backbones

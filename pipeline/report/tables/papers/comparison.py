@@ -30,7 +30,13 @@ def beside(source: Source) -> Table:
         Column("ours %", hint=f"our improvement over {BASELINE}", plain="our_improvement_percent"),
     ]
     found = pairs(source)
-    return Table("beside", "Beside the published numbers", _caption(found, source), columns, [_row(p) for p in found])
+    return Table(
+        "comparison",
+        "Comparison with the published numbers",
+        _caption(found, source),
+        columns,
+        [_row(p) for p in found],
+    )
 
 
 def _caption(found: list[Pair], source: Source) -> list[str]:
@@ -63,7 +69,7 @@ def _differences(source: Source) -> list[str]:
             differ = [fact.name for fact in points if fact.verdict == protocol_facts.DIFFERS]
             alike.setdefault(", ".join(differ), []).append(protocol_facts.citation(table))
     return [
-        f"Other than in {' and '.join(tables)}: {points or 'nothing that the paper states'}."
+        f"Differences from {' and '.join(tables)}: {points or 'nothing that the paper states'}."
         for points, tables in alike.items()
     ]
 

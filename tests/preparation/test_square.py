@@ -1,4 +1,4 @@
-"""Any picture as a square: orientation, colours, sizes, and what is refused before it is decoded."""
+"""Any image as a square: orientation, colours, sizes, and what is refused before it is decoded."""
 
 import io
 import struct
@@ -13,17 +13,17 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from pipeline.preparation.pictures import LARGEST, square
+from pipeline.preparation.square import LARGEST, square
 
 Pixels = npt.NDArray[np.uint8]
 
 RED, GREEN, BLUE, WHITE = (220, 20, 30), (20, 200, 40), (10, 30, 210), (250, 250, 250)
 
 
-def saved(picture: Image.Image, kind: str, **options: Any) -> Image.Image:
-    """The picture as it comes back from a file."""
+def saved(image: Image.Image, kind: str, **options: Any) -> Image.Image:
+    """The image as it comes back from a file."""
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return Image.open(io.BytesIO(stream.getvalue()))
 
 
@@ -44,7 +44,7 @@ def quarters(side: int) -> Image.Image:
 
 # Orientation.
 
-#: What has to be done to an upright picture so that it's stored the way the tag says.
+#: What has to be done to an upright image so that it's stored the way the tag says.
 STORED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -59,7 +59,7 @@ STORED = {
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_a_picture_is_turned_upright_as_its_exif_says(orientation: int, kind: str) -> None:
+def test_an_image_is_turned_upright_as_its_exif_says(orientation: int, kind: str) -> None:
     upright = np.asarray(quarters(32))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -106,7 +106,7 @@ def test_cmyk_jpeg_becomes_the_same_colours() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_grey_pictures_have_three_equal_channels(kind: str) -> None:
+def test_grey_images_have_three_equal_channels(kind: str) -> None:
     file = saved(smooth(32, 32).convert("L"), kind)
     assert file.mode == "L"
     found = square(file, 32)
@@ -129,10 +129,10 @@ def test_palettes_become_their_colours_with_and_without_transparency(
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_is_dropped_and_the_colour_below_it_kept(mode: str) -> None:
-    picture = quarters(8).convert(mode)
-    picture.putalpha(0)
+    image = quarters(8).convert(mode)
+    image.putalpha(0)
     expected = np.asarray(quarters(8).convert(mode[:-1]).convert("RGB"))
-    assert np.array_equal(square(saved(picture, "PNG"), 8), expected)
+    assert np.array_equal(square(saved(image, "PNG"), 8), expected)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "MPO", "TIFF", "WEBP"])
@@ -175,13 +175,13 @@ def test_a_short_side_of_that_size_is_cut_without_resizing(width: int, height: i
 
 @pytest.mark.parametrize(("width", "height"), [(100, 60), (60, 100), (20, 15), (500, 60), (700, 420)])
 def test_the_short_side_becomes_the_size_and_the_centre_is_cut(width: int, height: int) -> None:
-    """As resizing the whole picture and then cutting its centre out would."""
-    picture, size = smooth(width, height), 30
+    """As resizing the whole image and then cutting its centre out would."""
+    image, size = smooth(width, height), 30
     scale = size / min(width, height)
-    whole = picture.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
+    whole = image.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
     left, top = (whole.width - size) // 2, (whole.height - size) // 2
     expected = np.asarray(whole.crop((left, top, left + size, top + size)), int)
-    found = square(picture, size)
+    found = square(image, size)
     assert found.shape == (size, size, 3)
     assert np.abs(found - expected).max() <= 1
 
@@ -243,7 +243,7 @@ HUGE = {
 OPEN = """
 import io, resource, sys
 from PIL import Image
-from pipeline.preparation.pictures import square
+from pipeline.preparation.square import square
 content = sys.stdin.buffer.read()
 Image.preinit()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -275,7 +275,7 @@ def test_an_extremely_long_line_costs_no_more_than_its_pixels() -> None:
     assert square(Image.new("L", (1_000_000, 1), 7), 32).tolist() == np.full((32, 32, 3), 7).tolist()
 
 
-def test_a_picture_without_pixels_is_refused() -> None:
+def test_an_image_without_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match="0 x 5 pixels"):
         square(Image.new("RGB", (0, 5)), 4)
 

@@ -23,7 +23,7 @@ DEPTHS = (12, 16)
 BITS_PER_SAMPLE = 258
 
 
-def square(picture: Image.Image, size: int) -> Pixels:
+def square(image: Image.Image, size: int) -> Pixels:
     """Convert an image's central square to (size, size, 3) uint8 RGB.
 
     The image is rotated as its EXIF data says. Grey, palette, CMYK, 12- and 16-bit and floating-point images become
@@ -32,23 +32,23 @@ def square(picture: Image.Image, size: int) -> Pixels:
     the image is then treated as upright.
 
     Args:
-        picture: the opened image; it may be changed.
+        image: the opened image; it may be changed.
         size: side of the result in pixels.
 
     Raises:
         OSError, ValueError, SyntaxError and others: the image can't be decoded, or is too large.
     """
     # MPO: a JPEG with further images after the first.
-    if picture.format not in (None, "MPO", *FORMATS):
-        raise ValueError(f"of kind {picture.format}; expected one of {', '.join(FORMATS)}")
-    width, height = picture.size
+    if image.format not in (None, "MPO", *FORMATS):
+        raise ValueError(f"of kind {image.format}; expected one of {', '.join(FORMATS)}")
+    width, height = image.size
     if not 0 < width * height <= LARGEST:
         raise ValueError(f"{width:,} x {height:,} pixels; from 1 to {LARGEST:,} in all are decoded")
     if min(width, height) > 2 * size:
         # Decode a JPEG at 1/2, 1/4 or 1/8 of its size if the result is still at least twice as large as needed.
-        picture.draft("RGB", (2 * size * width // min(width, height), 2 * size * height // min(width, height)))
-    ImageOps.exif_transpose(picture, in_place=True)
-    rgb = _rgb(picture)
+        image.draft("RGB", (2 * size * width // min(width, height), 2 * size * height // min(width, height)))
+    ImageOps.exif_transpose(image, in_place=True)
+    rgb = _rgb(image)
     short = min(rgb.size)
     left, top = ((side - short) / 2 for side in rgb.size)
     if short == size:
@@ -58,22 +58,22 @@ def square(picture: Image.Image, size: int) -> Pixels:
     return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=2.0))
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image) -> Image.Image:
     # Pillow would clip these values at 255.
-    if picture.mode.startswith("I"):
-        return Image.fromarray(_deep(picture)).convert("RGB")
-    if picture.mode == "F":
-        return Image.fromarray(_real(np.asarray(picture))).convert("RGB")
-    if picture.mode == "P":
+    if image.mode.startswith("I"):
+        return Image.fromarray(_deep(image)).convert("RGB")
+    if image.mode == "F":
+        return Image.fromarray(_real(np.asarray(image))).convert("RGB")
+    if image.mode == "P":
         # Via RGBA, which avoids a warning about the palette's transparent colour.
-        return picture.convert("RGBA").convert("RGB")
-    return picture.convert("RGB")
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
 
 
-def _deep(picture: Image.Image) -> Pixels:
+def _deep(image: Image.Image) -> Pixels:
     """Integer pixels as uint8: the upper 8 of 16 bits, or of 12 if the file says so or no value needs more."""
-    values = np.asarray(picture).clip(0, 65535)
-    declared = getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE, DEPTHS[-1:])[0]
+    values = np.asarray(image).clip(0, 65535)
+    declared = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, DEPTHS[-1:])[0]
     used = max(8, int(values.max()).bit_length())
     bits = declared if declared in DEPTHS[:-1] else next(depth for depth in DEPTHS if used <= depth)
     return (values >> (bits - 8)).astype(np.uint8)
