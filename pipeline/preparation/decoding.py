@@ -1,14 +1,13 @@
 """Decode all images of a dataset into one array on disk, with several processes; resumable."""
 
 import hashlib
-import json
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from PIL import UnidentifiedImageError
-from tqdm import tqdm
 
 from pipeline.preparation.arrays import CHUNK
+from pipeline.preparation.chunks import Bad, Done, Filling, mapped, write
 from pipeline.preparation.square import square
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import cores
@@ -36,10 +35,6 @@ _SERIAL = 4 * CHUNK
 _SHOWN = 10
 # Format version of the journal and of a chunk's hash; increase it when either or the decoded pixels change.
 _VERSION = 2
-
-Bad = dict[int, str]
-#: A chunk's first row, the SHA-256 of its pixels, and its unreadable images: the reason by row.
-Done = tuple[int, str, Bad]
 
 
 def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *, fail: bool) -> Bad:
@@ -64,36 +59,20 @@ def decode(dataset: "Dataset", folder: Path, size: int, processes: int | None, *
             was killed.
         OSError: the array can't be written.
     """
-    file, journal = folder / "images.npy", folder / "journal.jsonl"
-    key = _key(dataset, size)
-    count = len(dataset.ids)
+    file, count = folder / "images.npy", len(dataset.ids)
     if not count:
         raise UserError("the dataset holds no images")
-    done = dict(_resumed(journal, key, file)) if journal.exists() and file.exists() else {}
-    if not done:
-        np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, size, size, 3)).flush()
-        journal.write_text(json.dumps(key), encoding="utf-8")
-    todo = [start for start in range(0, count, CHUNK) if start not in done]
+    filling = Filling(file, (count, size, size, 3), np.uint8, chunk=CHUNK, key=_key(dataset, size))
     bad: Bad = {}
-    with (
-        journal.open("a", encoding="utf-8") as notes,
-        tqdm(
-            total=count, initial=count - _images(todo, count), unit=" images", desc="prepare", disable=None
-        ) as progress,
-    ):
-        for start, digest, failures in _chunks(dataset, file, size, todo, processes):
-            # Start with a line break: an interrupted call may have left the previous line incomplete.
-            notes.write("\n" + json.dumps([start, digest, sorted(failures)]))
-            notes.flush()
-            bad |= failures
-            progress.update(_images([start], count))
-            if fail and len(bad) > 100 * _SHOWN:
-                break
+    for _, _, failures in filling.recorded("prepare", _chunks(dataset, filling, processes)):
+        bad |= failures
+        if fail and len(bad) > 100 * _SHOWN:
+            break
     if fail and bad:
         raise UserError(_complaint(dataset, bad))
     if len(bad) == count:
         raise UserError(f"none of the {count:,} images could be read; the first: {dataset.ids[0]}: {bad[0]}")
-    journal.unlink()
+    filling.finish()
     return bad
 
 
@@ -107,22 +86,18 @@ def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
     Returns:
         concatenated SHA-256s of the resulting array's chunks.
     """
-    count, *shape = _mapped(file).shape
+    count, *shape = mapped(file).shape
     digests = b""
     for start in range(0, len(kept), CHUNK):
         # Map the file again for each chunk: touched pages count as used memory as long as the mapping exists.
-        images = _mapped(file)
+        images = mapped(file)
         rows = images[kept[start : start + CHUNK]]
         if len(kept) < count:
             images[start : start + len(rows)] = rows
         digests += hashlib.sha256(rows.tobytes()).digest()
     if len(kept) < count:
-        _shorten(file, _mapped(file).offset, (len(kept), *shape))
+        _shorten(file, mapped(file).offset, (len(kept), *shape))
     return digests
-
-
-def _mapped(file: Path) -> np.memmap[Any, np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(file, mode="r+")
 
 
 def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
@@ -154,34 +129,6 @@ def _key(dataset: "Dataset", size: int) -> dict[str, Any]:
     return {"version": _VERSION, "dataset": digest.total.hexdigest(), "image_size": size}
 
 
-def _resumed(journal: Path, key: dict[str, Any], file: Path) -> Iterator[tuple[int, str]]:
-    """First row and hash of each chunk that an earlier call finished and that is unchanged and fully readable."""
-    first, *noted = map(_parsed, journal.read_text(encoding="utf-8", errors="replace").splitlines() or [""])
-    if first != key:
-        return
-    try:
-        _mapped(file)
-    except (ValueError, OSError):
-        return
-    for line in noted:
-        if not isinstance(line, list) or len(line) != 3:  # truncated when the call was interrupted
-            continue
-        start, digest, failures = line
-        if not failures and hashlib.sha256(_mapped(file)[start : start + CHUNK].tobytes()).hexdigest() == digest:
-            yield start, digest
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def _images(starts: Iterable[int], count: int) -> int:
-    return sum(min(CHUNK, count - start) for start in starts)
-
-
 def _complaint(dataset: "Dataset", bad: Bad) -> str:
     shown = "; ".join(f"{dataset.ids[row]}: {reason}" for row, reason in sorted(bad.items())[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
@@ -191,10 +138,10 @@ def _complaint(dataset: "Dataset", bad: Bad) -> str:
     )
 
 
-def _chunks(dataset: "Dataset", file: Path, size: int, starts: list[int], processes: int | None) -> Iterator[Done]:
+def _chunks(dataset: "Dataset", filling: Filling, processes: int | None) -> Iterator[Done]:
     """Decode chunks and yield them in the order in which they finish."""
-    processes = processes or cores()
-    if processes == 1 or _images(starts, len(dataset.ids)) <= _SERIAL:
+    processes, file, size, starts = processes or cores(), filling.file, filling.shape[1], filling.todo
+    if processes == 1 or filling.count(starts) <= _SERIAL:
         yield from (_chunk(dataset, file, size, start) for start in starts)
         return
     with _pool(processes, dataset, file, size) as pool:
@@ -258,11 +205,7 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
                     pixels[place] = square(image, size)
             except Exception as error:  # broken files and archives raise many types
                 bad[row] = _reason(error)
-    # Write instead of using the memory map: with a map, a full disk would kill the process instead of raising.
-    with file.open("r+b") as stream:
-        stream.seek((start - len(dataset.ids)) * size * size * 3, os.SEEK_END)
-        stream.write(pixels.data)
-    return start, hashlib.sha256(pixels.tobytes()).hexdigest(), bad
+    return start, write(file, start, len(dataset.ids), pixels), bad
 
 
 def _reason(error: Exception) -> str:
