@@ -146,7 +146,13 @@ class Ours:
         devices.make_deterministic(0, device)
         everything = np.arange(case.images)
         split = Split(query=everything[:1], database=everything, train=everything, validation=everything[:1])
-        network = build({"name": case.backbone, "weights": "none", "input_size": case.size}, BITS, compute)
+        section: schema.Backbone = {
+            "name": case.backbone,
+            "weights": "none",
+            "input_size": case.size,
+            "frozen": False,
+        }
+        network = build(section, BITS, compute)
         self.data, self.rows, self.device = data, everything, device
         self.trainer = Trainer(
             network,

@@ -1,7 +1,7 @@
 """batch-size: the validation mAP of one (method, quantizer, bits) at one batch size, for one seed."""
 
+from pipeline.features.views import inputs
 from pipeline.params import Params
-from pipeline.preparation import arrays
 from pipeline.runtime.entry import stage
 from pipeline.runtime.errors import Diverged
 from pipeline.runtime.layout import Group, Layout
@@ -11,7 +11,7 @@ from pipeline.training.trial import tuning_split, validation_map
 
 def main(params: Params, layout: Layout, method: str, quantizer: str, bits: int, batch_size: int, seed: int) -> None:
     group = Group(method, quantizer, bits)
-    data = arrays.load(layout.data)
+    data = inputs(params, layout)
     with layout.atomic_output(layout.batch_size(group, batch_size, seed)) as target:
         try:
             found = validation_map(

@@ -2,17 +2,18 @@
 
 from pipeline.encoding import device as devices
 from pipeline.encoding.encode import write_codes
-from pipeline.encoding.network import load
+from pipeline.encoding.network import load_cell
+from pipeline.features.views import inputs
 from pipeline.params import Params
-from pipeline.preparation import arrays, splits
+from pipeline.preparation import splits
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 
 
 def main(params: Params, layout: Layout, cell: Cell) -> None:
-    data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
+    data, split = inputs(params, layout), splits.load(layout.split(cell.seed))
     compute = devices.choose(params["compute"])
-    network = load(params["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
+    network = load_cell(params, cell.bits, compute, data, layout.train(cell) / "weights.safetensors")
     with layout.atomic_output(layout.codes(cell)) as target:
         write_codes(network, data, split, compute.device, target)
 

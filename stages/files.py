@@ -19,7 +19,7 @@ def main(params: Params, layout: Layout, of: str) -> None:
         known = fingerprint(path) if path.exists() else None
     else:
         targets, path = (
-            [layout.weights_file(stage) for stage in ("tune", "train")],
+            [layout.weights_file(stage) for stage in ("features", "tune", "train")],
             given(params["backbone"]["weights"]),
         )
         known = {"sha256": provenance.sha256(path)} if path.is_file() else None

@@ -1,11 +1,18 @@
 """shared: writes only a provenance record of the code and params that a stage uses for every cell."""
 
+import shutil
+
 from pipeline.params import Params
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
 
 
 def main(params: Params, layout: Layout, of: str) -> None:
+    # The stages of cells depend on the folder of all features, so views that the params no longer name must go. They
+    # remain in DVC's cache.
+    for folder in layout.inputs.glob("features-*"):
+        if folder.name.removeprefix("features-") not in params["features"]["views"]:
+            shutil.rmtree(folder)
     with layout.atomic_output(layout.shared(of)):
         pass
 

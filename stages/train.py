@@ -1,7 +1,8 @@
 """train: one cell's weights, per-epoch history and training metrics."""
 
+from pipeline.features.views import inputs
 from pipeline.params import Params
-from pipeline.preparation import arrays, splits
+from pipeline.preparation import splits
 from pipeline.runtime.entry import cell_stage
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
@@ -11,7 +12,7 @@ from pipeline.training.times import noted
 
 
 def main(params: Params, layout: Layout, cell: Cell) -> None:
-    data, split = arrays.load(layout.data), splits.load(layout.split(cell.seed))
+    data, split = inputs(params, layout), splits.load(layout.split(cell.seed))
     with followed(params, layout, cell), noted(layout, cell), layout.atomic_output(layout.train(cell)) as target:
         train(params, chosen(layout.tuning(cell.group)), cell, data, split, target)
 

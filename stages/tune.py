@@ -11,7 +11,7 @@ def main(params: Params, layout: Layout, group: Group) -> None:
         if params["tune"] is None:
             tuning.leave_as_is(target)
         else:
-            tuning.tune(params, group, layout.data, target)
+            tuning.tune(params, group, layout, target)
 
 
 STAGE = group_stage(main)

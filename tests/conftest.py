@@ -219,11 +219,11 @@ def put(folder, text, name="out.txt"):
     (folder / name).write_text(text)
 
 if stage == "prepare":
-    put(root / "data", of(params["dataset"]), "manifest.json")
-    put(root, "", "data.made_of.json")
+    put(root / "data" / "prepared", of(params["dataset"]), "manifest.json")
+    put(root, "", "data.prepared.made_of.json")
 elif stage == "split":
     put(root / "splits" / cell, of(params["split"], cell, root / "data"), "split.json")
-    put(root / "splits", "", f"{cell}.made_of.json")
+    put(root, "", f"splits.{cell}.made_of.json")
 elif stage == "shared":
     declared = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][f"shared-{cell}"]
     sections = [params[name.split(".")[0]] for name in declared.get("params", [])]

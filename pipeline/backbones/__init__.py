@@ -44,6 +44,19 @@ def create(name: str, *, weights: str = "none") -> Backbone:
     return _REGISTRY.create(name, weights=weights)
 
 
+def check_size(backbone: Backbone, input_size: int) -> None:
+    """Check that the backbone accepts images of this side, in pixels.
+
+    Raises:
+        UserError: it is too small.
+    """
+    if input_size < backbone.smallest_input:
+        name = type(backbone).__module__.rpartition(".")[2]
+        raise UserError(
+            f"backbone.input_size: expected at least {backbone.smallest_input} for {name}, found {input_size}"
+        )
+
+
 def load_file(network: nn.Module, path: str) -> None:
     """Load a ``state_dict`` (.safetensors, or .pt/.pth read with ``weights_only``) into ``network``.
 

@@ -1,6 +1,7 @@
 """Compute the network's raw outputs for many images, and write a cell's packed codes to disk."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,27 +9,21 @@ import torch
 from torch import Tensor
 
 from pipeline.codes import pack, pack_labels, sign
-from pipeline.encoding.images import Mapped, Pixels
+from pipeline.encoding.images import Inputs, Mapped
 from pipeline.encoding.network import HashNetwork
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.outputs import write_json
 
-#: Maximum number of images per forward pass; larger batches don't fit a CPU's cache, or leave a GPU idle.
-BATCH = {"cpu": 256, "cuda": 4096, "mps": 512}
-#: Maximum number of input pixels per forward pass: 668 images of 224 x 224. VGG's first layer has 64 values per pixel,
-#: 4 GiB in bfloat16.
-PIXELS = 1 << 25
 
-
-def outputs(network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indices, device: torch.device) -> Tensor:
+def outputs(network: HashNetwork, images: npt.NDArray[Any], indices: Indices, device: torch.device) -> Tensor:
     """Raw head outputs for ``images[indices]`` in evaluation mode.
 
     The next images are read while a batch is encoded. No images are kept in memory.
 
     Args:
         network: the hashing network.
-        images: (N, S, S, 3) uint8, usually memory-mapped.
+        images: (N, S, S, 3) uint8, or features (N, V, D) float32; usually memory-mapped.
         indices: (n,) rows to encode.
         device: the network's device.
 
@@ -39,18 +34,13 @@ def outputs(network: HashNetwork, images: npt.NDArray[np.uint8], indices: Indice
 
 
 @torch.no_grad()
-def outputs_of(network: HashNetwork, images: Pixels) -> Tensor:
-    """Raw head outputs (n, K) float32 for n images in evaluation mode; the result is on the network's device."""
+def outputs_of(network: HashNetwork, inputs: Inputs) -> Tensor:
+    """Raw head outputs (n, K) float32 for n inputs in evaluation mode; the result is on the network's device."""
     was_training = network.training
     network.eval()
-    batches = [network(batch) for batch in images.in_order(batch_size(network))]
+    batches = [network(batch) for batch in inputs.in_order(network.batch_size)]
     network.train(was_training)
     return torch.cat(batches)
-
-
-def batch_size(network: HashNetwork) -> int:
-    """Number of images per forward pass."""
-    return max(1, min(BATCH[network.shift.device.type], PIXELS // network.input_size**2))
 
 
 def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torch.device, target: Path) -> None:
@@ -63,7 +53,7 @@ def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torc
 
     Args:
         network: the trained network.
-        data: the prepared dataset.
+        data: the prepared dataset, or its features.
         split: the split of the cell's seed.
         device: the network's device.
         target: the folder to write into.
@@ -77,7 +67,7 @@ def write_codes(network: HashNetwork, data: Prepared, split: Split, device: torc
         np.save(target / f"{part}_indices.npy", indices)
         errors[part] = float(np.abs(np.abs(u) - 1).mean(dtype=np.float64))
     about = {
-        "code_length": network.head.out_features,
+        "code_length": network.code_length,
         "num_classes": data.labels.shape[1],
         "bit": "1 is +1, 0 is -1; the first bit is the highest of the first byte (numpy.packbits)",
         "quantization_error": errors["database"],

@@ -1,8 +1,8 @@
-"""Image batches on the device, kept as uint8 until they are used."""
+"""Batches of images, or of features, on the device. Images are kept as uint8 until they are used."""
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.backbones import Backbone
-from pipeline.encoding.transfer import Arrival, Images, Rows, arrivals
+from pipeline.encoding.transfer import Arrival, Images, Rows, arrivals, shape_of, type_of
 
 # Number of batches that are read ahead, each by its own thread.
 _AHEAD = 2
@@ -21,8 +21,8 @@ _AHEAD = 2
 _AT_ONCE = 1024
 
 
-class Pixels(Protocol):
-    """A set of images from which batches are taken, on the device or on disk."""
+class Inputs(Protocol):
+    """A set of images from which batches are taken, on the device or on disk; or of features (n, V, D) float32."""
 
     def __len__(self) -> int: ...
 
@@ -35,17 +35,17 @@ class Pixels(Protocol):
         ...
 
 
-def pixels(images: Images, rows: Rows, device: torch.device) -> Pixels:
+def inputs(images: Images, rows: Rows, device: torch.device) -> Inputs:
     """Provide ``images[rows]``: held on the device if they fit into half of its free memory, else read on demand.
 
     Both give the same batches.
 
     Args:
-        images: (N, S, S, 3) uint8, usually memory-mapped.
+        images: (N, S, S, 3) uint8, or features (N, V, D) float32; usually memory-mapped.
         rows: (n,) the rows to use.
         device: the target device.
     """
-    size = len(rows) * int(np.prod(images.shape[1:]))
+    size = len(rows) * int(np.prod(images.shape[1:])) * images.dtype.itemsize
     mapped = Mapped(images, rows, device)
     return Resident.copy_of(mapped) if size <= _free(device) // 2 else mapped
 
@@ -71,9 +71,7 @@ class Resident:
     @classmethod
     def copy_of(cls, source: "Mapped") -> "Resident":
         """Copy all images of ``source`` to the device in parts, without a second full copy in memory."""
-        height, width, channels = source.images.shape[1:]
-        shape = (len(source), channels, height, width)
-        held = torch.empty(shape, dtype=torch.uint8, device=source.device)
+        held = torch.empty((len(source), *shape_of(source.images)), dtype=type_of(source.images), device=source.device)
         for place, part in zip(torch.split(held, _AT_ONCE), source.in_order(_AT_ONCE), strict=True):
             place.copy_(part)
         return cls(held)
@@ -163,6 +161,18 @@ class Augmentation:
         batch = torch.arange(b, device=images.device)[:, None, None, None]
         channels = torch.arange(3, device=images.device)[None, :, None, None]
         return padded[batch, channels, rows, columns]
+
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def one_view(features: Tensor, generator: torch.Generator) -> Tensor:
+    """Choose one of the views of each image at random: (b, D) of (b, V, D)."""
+    count, views = features.shape[:2]
+    if views == 1:
+        return features[:, 0]
+    chosen = torch.randint(views, (count,), generator=generator, device=generator.device).to(features.device)
+    return features[torch.arange(count, device=features.device), chosen]
 
 
 def normalization(backbone: Backbone) -> tuple[Tensor, Tensor]:

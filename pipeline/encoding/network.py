@@ -1,25 +1,67 @@
-"""The hashing network: a backbone and one linear layer, the hash head."""
+"""The hashing network: a backbone and a head; or a head alone, which reads features of a frozen backbone."""
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding.device import Compute, warn_if_emulated
-from pipeline.encoding.images import normalization, normalized
+from pipeline.encoding.head import LINEAR, Standardize, make_head
+from pipeline.encoding.images import Augment, Augmentation, Inputs, normalization, normalized, one_view
 from pipeline.params import schema
+from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
-from pipeline.runtime.errors import UserError
+
+#: Maximum number of images per forward pass; larger batches don't fit a CPU's cache, or leave a GPU idle.
+BATCH = {"cpu": 256, "cuda": 4096, "mps": 512}
+#: Maximum number of input pixels per forward pass: 668 images of 224 x 224. VGG's first layer has 64 values per pixel,
+#: 4 GiB in bfloat16.
+PIXELS = 1 << 25
 
 
 class HashNetwork(nn.Module):
+    """Maps inputs to raw head outputs u (b, K), float32. A subclass says what the inputs are.
+
+    Args:
+        backbone: maps images to features; ``nn.Identity()`` if the inputs are features.
+        head: maps features to u.
+        code_length: K, the number of bits.
+        compute: the device that the network will be moved to, and the precision of its layers.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, code_length: int, compute: Compute) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.code_length, self.compute = code_length, compute
+
+    @property
+    def device(self) -> torch.device:
+        return self.compute.device
+
+    @property
+    def batch_size(self) -> int:
+        """Number of inputs per forward pass in evaluation mode."""
+        return BATCH[self.device.type]
+
+    def augmentation(self, section: schema.Augmentation) -> Augment:
+        """The random change of a training batch: params.yaml's ``training.augmentation``, or another view."""
+        raise NotImplementedError
+
+    def adapt(self, inputs: Inputs) -> None:
+        """Compute what the head needs to know of the training set's features, before the first epoch."""
+
+
+class ImageNetwork(HashNetwork):
     """Maps uint8 images (b, 3, S, S) to raw head outputs u (b, K), float32.
 
     Args:
         backbone: maps images to features.
+        head: maps features to u.
         code_length: K, the number of bits.
         input_size: side in pixels to which images are resized on the device.
         compute: the device that the network will be moved to, and the precision of its layers.
+        frozen: the backbone stays in evaluation mode, and the head computes in float32, as in training on features.
 
     Raises:
         UserError: ``input_size`` is too small for the backbone.
@@ -28,35 +70,83 @@ class HashNetwork(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, backbone: backbones.Backbone, code_length: int, input_size: int, compute: Compute) -> None:
-        super().__init__()
-        if input_size < backbone.smallest_input:
-            raise UserError(
-                f"backbone.input_size: expected at least {backbone.smallest_input} for "
-                f"{type(backbone).__module__.rpartition('.')[2]}, found {input_size}"
-            )
-        self.backbone = backbone
-        self.head = nn.Linear(backbone.num_features, code_length)
-        # Outputs have unit variance for unit features, whatever the number of features. Outputs near 0 would be a
-        # saddle point of inner-product losses, from which all bits learn the same direction (with std 0.01, which
-        # suits 4,096 features, dhn has mAP 0.56 on digits).
-        nn.init.normal_(self.head.weight, std=backbone.num_features**-0.5)
-        nn.init.zeros_(self.head.bias)
-        self.input_size, self.compute = input_size, compute
+    def __init__(
+        self,
+        backbone: backbones.Backbone,
+        head: nn.Module,
+        code_length: int,
+        input_size: int,
+        compute: Compute,
+        *,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__(backbone, head, code_length, compute)
+        backbones.check_size(backbone, input_size)
+        self.input_size, self.frozen = input_size, frozen
         # Buffers, so that they are on the device and a step needs no copy; not part of the state_dict.
         shift, scale = normalization(backbone)
         self.register_buffer("shift", shift, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
 
+    @property
+    def batch_size(self) -> int:
+        return max(1, min(super().batch_size, PIXELS // self.input_size**2))
+
+    def augmentation(self, section: schema.Augmentation) -> Augment:
+        return Augmentation(**section)
+
+    def train(self, mode: bool = True) -> "ImageNetwork":
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
         pixels = normalized(images, self.shift, self.scale, self.input_size, self.compute.memory_format)
         with self.compute.autocast():
-            outputs: Tensor = self.head(self.backbone(pixels))
-        return outputs.float()
+            outputs: Tensor = self.backbone(pixels)
+            if not self.frozen:
+                outputs = self.head(outputs)
+        return (self.head(outputs.float()) if self.frozen else outputs).float()
 
 
-def build(section: schema.Backbone, code_length: int, compute: Compute) -> HashNetwork:
-    """Build the network, on the device of ``compute`` and in its memory format.
+class FeatureNetwork(HashNetwork):
+    """Maps features to raw head outputs u (b, K), float32. Inputs are (b, D), or (b, V, D) with V views each.
+
+    Of several views, the first is used; in training, ``augmentation`` has chosen one before.
+
+    Args:
+        head: maps features to u.
+        code_length: K, the number of bits.
+        compute: the device that the network will be moved to. The head always computes in float32.
+    """
+
+    def __init__(self, head: nn.Module, code_length: int, compute: Compute) -> None:
+        super().__init__(nn.Identity(), head, code_length, Compute(compute.device, "float32"))
+
+    @property
+    def batch_size(self) -> int:
+        return 4096
+
+    def augmentation(self, section: schema.Augmentation) -> Augment:
+        return one_view
+
+    def adapt(self, inputs: Inputs) -> None:
+        for layer in self.head.modules():
+            if isinstance(layer, Standardize):
+                layer.fit(_first_view(batch) for batch in inputs.in_order(self.batch_size))
+
+    def forward(self, features: Tensor) -> Tensor:
+        outputs: Tensor = self.head(_first_view(features))
+        return outputs
+
+
+def _first_view(features: Tensor) -> Tensor:
+    return (features[:, 0] if features.ndim == 3 else features).float()
+
+
+def build(section: schema.Backbone, code_length: int, compute: Compute, head: schema.Head = LINEAR) -> ImageNetwork:
+    """Build the network that reads images, on the device of ``compute`` and in its memory format.
 
     Prints a warning to standard error if the device has to emulate the precision.
 
@@ -64,18 +154,42 @@ def build(section: schema.Backbone, code_length: int, compute: Compute) -> HashN
         section: params.yaml's ``backbone`` section.
         code_length: K.
         compute: device and precision.
+        head: params.yaml's ``head`` section.
 
     Raises:
         UserError: unknown backbone, weights that can't be loaded, or an input size that is too small.
     """
     warn_if_emulated(compute)
     backbone = backbones.create(section["name"], weights=section["weights"])
-    network = HashNetwork(backbone, code_length, section["input_size"], compute)
+    made = make_head(head, backbone.num_features, code_length)
+    network = ImageNetwork(
+        backbone, made, code_length, section["input_size"], compute, frozen=section.get("frozen", False)
+    )
     return network.to(compute.device).to(memory_format=compute.memory_format)
 
 
-def load(section: schema.Backbone, code_length: int, compute: Compute, weights: Path) -> HashNetwork:
-    """Load a trained network: built without pretrained weights, then filled from a cell's safetensors file.
+def for_cell(params: schema.Params, code_length: int, compute: Compute, data: Prepared) -> HashNetwork:
+    """Build the network that a study's cells train: on images, or on features if the backbone is frozen.
+
+    Args:
+        params: the content of params.yaml.
+        code_length: K.
+        compute: device and precision.
+        data: what the network reads, see ``pipeline.features.views.inputs``.
+
+    Raises:
+        UserError: see ``build``.
+    """
+    if not params["backbone"]["frozen"]:
+        return build(params["backbone"], code_length, compute, params["head"])
+    head = make_head(params["head"], data.images.shape[-1], code_length)
+    return FeatureNetwork(head, code_length, compute).to(compute.device)
+
+
+def load(
+    section: schema.Backbone, code_length: int, compute: Compute, weights: Path, head: schema.Head = LINEAR
+) -> ImageNetwork:
+    """Load a network that reads images: built without pretrained weights, then filled from a safetensors file.
 
     Weights are always stored in float32, independent of the training precision.
 
@@ -83,11 +197,45 @@ def load(section: schema.Backbone, code_length: int, compute: Compute, weights: 
         section: params.yaml's ``backbone`` section.
         code_length: K.
         compute: device and precision.
-        weights: the safetensors file.
+        weights: the safetensors file, with all weights of backbone and head.
+        head: params.yaml's ``head`` section.
 
     Returns:
         the network in evaluation mode.
     """
-    network = build({**section, "weights": "none"}, code_length, compute)
+    network = build({**section, "weights": "none"}, code_length, compute, head)
     network.load_state_dict(stored.weights(weights))
+    return network.eval()
+
+
+def load_cell(params: schema.Params, code_length: int, compute: Compute, data: Prepared, weights: Path) -> HashNetwork:
+    """Load a cell's network in evaluation mode, from the safetensors file that ``train`` wrote.
+
+    Args:
+        params: the content of params.yaml.
+        code_length: K.
+        compute: device and precision.
+        data: what the network reads, see ``pipeline.features.views.inputs``.
+        weights: the cell's ``weights.safetensors``.
+    """
+    if not params["backbone"]["frozen"]:
+        return load(params["backbone"], code_length, compute, weights, params["head"])
+    network = for_cell(params, code_length, compute, data)
+    network.load_state_dict(stored.weights(weights))
+    return network.eval()
+
+
+def with_backbone(params: schema.Params, code_length: int, compute: Compute, weights: Path) -> ImageNetwork:
+    """Load a cell's network so that it reads images, also if its backbone is frozen.
+
+    Args:
+        params: the content of params.yaml.
+        code_length: K.
+        compute: device and precision.
+        weights: the cell's ``weights.safetensors``; without the backbone's weights if that is frozen.
+    """
+    if not params["backbone"]["frozen"]:
+        return load(params["backbone"], code_length, compute, weights, params["head"])
+    network = build(params["backbone"], code_length, compute, params["head"])
+    network.load_state_dict({**network.state_dict(), **stored.weights(weights)})
     return network.eval()

@@ -1,19 +1,30 @@
-"""Transfer batches of images from host memory to the device."""
+"""Transfer batches of images, or of features, from host memory to the device."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Images = npt.NDArray[np.uint8]
+#: (n, S, S, 3) uint8, or features (n, V, D) float32.
+Images = npt.NDArray[Any]
 Rows = npt.NDArray[np.int64]
 
 
 def to_device(images: Images, device: torch.device) -> Tensor:
-    """Copy images (n, S, S, 3) uint8 to a new (n, 3, S, S) uint8 tensor on the device."""
+    """Copy images (n, S, S, 3) to a new tensor (n, 3, S, S) on the device; features keep their shape."""
     return _channels_first(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+
+
+def shape_of(images: Images) -> tuple[int, ...]:
+    """The shape of one image on the device: (3, S, S); or of one image's features, (V, D)."""
+    size = tuple(images.shape[1:])
+    return (size[2], *size[:2]) if len(size) == 3 else size
+
+
+def type_of(images: Images) -> torch.dtype:
+    return torch.uint8 if images.dtype == np.uint8 else torch.float32
 
 
 class Arrival(Protocol):
@@ -37,7 +48,7 @@ def arrivals(count: int, images: Images, batch_size: int, device: torch.device) 
     """
     if device.type == "cuda":
         stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        return [_ToCuda((batch_size, *images.shape[1:]), device, stream) for _ in range(count)]
+        return [_ToCuda((batch_size, *images.shape[1:]), type_of(images), device, stream) for _ in range(count)]
     return [_Plain(device) for _ in range(count)]
 
 
@@ -62,9 +73,11 @@ class _ToCuda:
     number of buffers, even if training queues work far ahead of the GPU.
     """
 
-    def __init__(self, shape: tuple[int, ...], device: torch.device, stream: torch.cuda.Stream) -> None:
-        self._host = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        self._there = torch.empty(shape, dtype=torch.uint8, device=device)
+    def __init__(
+        self, shape: tuple[int, ...], kind: torch.dtype, device: torch.device, stream: torch.cuda.Stream
+    ) -> None:
+        self._host = torch.empty(shape, dtype=kind, pin_memory=True)
+        self._there = torch.empty(shape, dtype=kind, device=device)
         # The memory was allocated on the current stream and is used on ``stream``: wait for earlier work on it, and
         # tell the allocator not to reuse it before ``stream`` is done.
         stream.wait_stream(torch.cuda.current_stream(device))
@@ -78,9 +91,12 @@ class _ToCuda:
         self._taken.synchronize()
         self._size = len(rows)
         host = self._host[: self._size]
-        # The rows are valid, so mode="clip" changes none. The default, which checks them, would make NumPy read into
-        # a temporary buffer first.
-        np.take(images, rows, axis=0, out=host.numpy(), mode="clip")
+        if isinstance(images, np.ndarray):
+            # The rows are valid, so mode="clip" changes none. The default, which checks them, would make NumPy read
+            # into a temporary buffer first.
+            np.take(images, rows, axis=0, out=host.numpy(), mode="clip")
+        else:  # features of several views, in a file each
+            host.numpy()[:] = images[rows]
         with torch.cuda.stream(self._stream):
             self._there[: self._size].copy_(host, non_blocking=True)
             self._arrived.record()
@@ -94,4 +110,6 @@ class _ToCuda:
 
 
 def _channels_first(images: Tensor) -> Tensor:
+    if images.ndim != 4:
+        return images.clone()
     return images.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)

@@ -191,11 +191,40 @@ def _at_odds(content: dict[str, Any]) -> list[str]:
         problems.append(f"visualize.perplexity: expected less than visualize.images ({images}), found {perplexity}")
     if timed.get("methods") and isinstance(timed.get("quantizers"), list) and "original" not in timed["quantizers"]:
         problems.append("timing.quantizers: expected original among them, which the others' overhead is over")
+    problems += _at_odds_with_frozen(content)
     dataset = _part(content, "published", kind=dict).get("dataset")
     for table in _part(content, "published", "tables", kind=list):
         known = PUBLISHED.get(str(table)) or PUBLISHED.get(str(table).partition("-")[0], ())
         if known and dataset not in known:
             problems.append(f"published.dataset: expected one of {', '.join(known)} for {table}; found {dataset!r}")
+    return problems
+
+
+def _at_odds_with_frozen(content: dict[str, Any]) -> list[str]:
+    """Errors in what ``backbone.frozen`` decides: the views, the augmentation and the head's normalization."""
+    frozen, problems = _part(content, "backbone", kind=dict).get("frozen"), []
+    views, changes = (
+        _part(content, "features", "views", kind=list),
+        _part(content, "training", "augmentation", kind=dict),
+    )
+    if frozen is False and views:
+        problems.append(f"features.views: expected [], since backbone.frozen is false; found {views}")
+    if frozen is False and _part(content, "head", "normalize", kind=str) == "standardize":
+        problems.append("head.normalize: expected l2 or none, since backbone.frozen is false; found 'standardize'")
+    if frozen is True and views[:1] != ["plain"]:
+        problems.append(
+            f"features.views: expected [plain] or [plain, mirrored], since backbone.frozen is true; found {views}"
+        )
+    if frozen is True and changes.get("crop_padding"):
+        problems.append(
+            "training.augmentation.crop_padding: expected 0, since the features of a frozen backbone can't be cropped; "
+            f"found {changes['crop_padding']}"
+        )
+    if frozen is True and changes.get("flip"):
+        problems.append(
+            "training.augmentation.flip: expected false, since backbone.frozen is true; found True; features.views: "
+            "[plain, mirrored] does the same"
+        )
     return problems
 
 

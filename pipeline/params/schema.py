@@ -118,6 +118,19 @@ class Backbone(TypedDict):
     name: BackboneName
     weights: Annotated[str, Field(min_length=1)]
     input_size: Annotated[int, Field(ge=4, le=1024)]
+    frozen: bool
+
+
+@section
+class Features(TypedDict):
+    views: Annotated[list[Literal["plain", "mirrored"]], Distinct]
+
+
+@section
+class Head(TypedDict):
+    hidden: list[PositiveInt]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    normalize: Literal["standardize", "l2", "none"]
 
 
 @section
@@ -261,6 +274,8 @@ class Params(TypedDict):
     compute: Compute
     sweep: Sweep
     backbone: Backbone
+    features: Features
+    head: Head
     training: Training
     methods: _hyperparameters("methods")
     quantizers: _hyperparameters("quantizers")

@@ -120,8 +120,16 @@ class Layout:
                 provenance.write(self.record, folder, target, self.folder)
 
     @property
-    def data(self) -> Path:
+    def inputs(self) -> Path:
+        """The folder that the stages of cells depend on: it holds the prepared data and the features."""
         return self.folder / "data"
+
+    @property
+    def data(self) -> Path:
+        return self.inputs / "prepared"
+
+    def features(self, view: str) -> Path:
+        return self.inputs / f"features-{view}"
 
     def split(self, seed: int) -> Path:
         return self.folder / "splits" / str(seed)

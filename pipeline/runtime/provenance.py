@@ -4,15 +4,15 @@ When a stage starts, it records hashes of its code, its params, and the identiti
 them for the stage. The record is stored with the output as ``made_of.json`` in its folder, so it is restored, pulled
 and copied together with the output. ``Present`` compares records with the present code, params and files.
 
-The prepared data and the splits are identified by hashes of their content, so re-making them with equal content changes
-nothing for later stages. Their records are therefore stored next to their folders (``data.made_of.json``), and no later
-stage depends on them.
+The prepared data, the features and the splits are identified by hashes of their content, so re-making them with equal
+content changes nothing for later stages. Their records are therefore stored outside the folders that later stages
+depend on (``data.prepared.made_of.json``).
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -78,7 +78,7 @@ def begun(stage: str, item: Item, params: Params, study: Path) -> Record:
 
 
 def write(record: Record, folder: Path, target: Path, study: Path) -> None:
-    """Store the record of a complete output: in its folder, or next to ``target`` for data and splits.
+    """Store the record of a complete output: in its folder, or outside for what is identified by its content.
 
     Args:
         record: as ``begun`` made it.
@@ -89,7 +89,7 @@ def write(record: Record, folder: Path, target: Path, study: Path) -> None:
     inputs = {path: known or content(study, path) or "" for path, known in record.inputs.items()}
     path = target.relative_to(study).as_posix()
     if _identified(path):
-        files, place = {IDENTIFIED[path.split("/")[0]][0]: str(_identity(folder, path))}, _beside(target)
+        files, place = {IDENTIFIED[path.split("/")[0]][0]: str(_identity(folder, path))}, _outside(target)
         place.parent.mkdir(parents=True, exist_ok=True)
     else:
         files = {name.relative_to(folder).as_posix(): sha256(name) for name in _files(folder)}
@@ -102,7 +102,7 @@ def read(output: Path) -> Record | None:
     """Read the record of an output, given its folder; None if the record is missing or truncated."""
     within = output / RECORD
     try:
-        return Record(**json.loads((within if within.exists() else _beside(output)).read_text(encoding="utf-8")))
+        return Record(**json.loads((within if within.exists() else _outside(output)).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -175,14 +175,21 @@ class Present:
         if record is None or (_identified(path) and content(self.study, path) not in record.files.values()):
             return f"{self.study / path} has no record of what it was made from"
         for entry in [*record.made_by.values(), _own(record)]:
-            above = [_output(name) for name in entry["inputs"] if name not in record.made_by]
-            for output in above:
+            for output in self._above(name for name in entry["inputs"] if name not in record.made_by):
                 there = (self.study / output).exists() and not _holds_outputs(self.study, output)
                 if there and (reason := self.why_not(self.study / output)):
                     return reason
             if reason := self._differs(**entry):
                 return reason
         return ""
+
+    def _above(self, inputs: Iterable[str]) -> Iterator[str]:
+        """The outputs that contain the inputs; for a folder of several that are identified by content, each of them."""
+        for path in inputs:
+            if path in IDENTIFIED and (self.study / path).is_dir():
+                yield from (f"{path}/{child.name}" for child in sorted((self.study / path).iterdir()))
+            else:
+                yield _output(path)
 
     def _differs(self, stage: str, item: Item, code: dict[str, str], params: Any, inputs: dict[str, str]) -> str:
         """The first difference between a record and the stage's present code, params and inputs; empty if none."""
@@ -334,7 +341,9 @@ def _own(record: Record) -> dict[str, Any]:
 
 
 def _identified(path: str) -> bool:
-    return path.split("/")[0] in IDENTIFIED
+    """Whether a path is in an output that is identified by its content; False for a folder that holds several."""
+    folder, _, inside = path.partition("/")
+    return folder in IDENTIFIED and inside != ""
 
 
 def _holds_outputs(study: Path, path: str) -> bool:
@@ -345,8 +354,9 @@ def _holds_outputs(study: Path, path: str) -> bool:
 def _output(path: str) -> str:
     """The output that contains a path: ``tuning/dsdh-wr-16`` for ``tuning/dsdh-wr-16/choice.json``."""
     parts = path.split("/")
-    return "/".join(parts[: 1 if parts[0] in ("data", "tables", "report") else 2])
+    return "/".join(parts[: 1 if parts[0] in ("tables", "report") else 2])
 
 
-def _beside(output: Path) -> Path:
-    return output.with_name(f"{output.name}.{RECORD}")
+def _outside(output: Path) -> Path:
+    """Where the record of an output that is identified by its content is stored."""
+    return output.parent.with_name(f"{output.parent.name}.{output.name}.{RECORD}")

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from pipeline import methods, quantizers
 from pipeline.encoding import device as devices
-from pipeline.encoding.network import build
+from pipeline.encoding.network import for_cell
 from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
@@ -36,7 +36,7 @@ def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Spli
     data.check(split.training_indices(methods.training_part(group.method)))
     compute = devices.choose(params["compute"])
     devices.make_deterministic(seed, compute.device)
-    network = build(params["backbone"], group.bits, compute)
+    network = for_cell(params, group.bits, compute, data)
     method = methods.create(
         group.method,
         code_length=group.bits,

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.encoding.encode import outputs_of
-from pipeline.encoding.images import Augmentation, pixels
+from pipeline.encoding.images import inputs
 from pipeline.encoding.network import HashNetwork
 from pipeline.methods import Method
 from pipeline.params import schema
@@ -45,7 +45,7 @@ class Trainer:
         network: the network to train, on its device.
         method: the method, on the same device.
         quantizer: the quantizer.
-        data: the prepared dataset.
+        data: the prepared dataset, or its features.
         split: the images of each part.
         settings: params.yaml's ``training`` section.
         quantizer_name: the name under which the quantizer's term is logged.
@@ -66,11 +66,12 @@ class Trainer:
     ) -> None:
         self.network, self.method, self.quantizer = network, method, quantizer
         self.settings, self.quantizer_name = settings, quantizer_name
-        self.device = network.head.weight.device
+        self.device = network.device
         indices = split.training_indices(method.trains_on)
-        self.images = pixels(data.images, indices, self.device)
+        self.images = inputs(data.images, indices, self.device)
+        network.adapt(self.images)
         self.labels = torch.from_numpy(data.labels[indices]).to(self.device, torch.float32)
-        self.augment = Augmentation(**settings["augmentation"])
+        self.augment = network.augmentation(settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.selection = Selection(settings["selection"], data, split, self.device)
         self.epoch_size: int = method.epoch_size(len(self.images))

@@ -54,7 +54,7 @@ def make(section: schema.Optimizer, network: HashNetwork, method: Method, steps:
     options: dict[str, Any] = {"lr": rate, "weight_decay": section["weight_decay"]}
     if section["name"] == "sgd":
         options["momentum"] = MOMENTUM
-    fused = network.head.weight.device.type in ("cpu", "cuda")
+    fused = network.device.type in ("cpu", "cuda")
     optimizer = OPTIMIZERS[section["name"]](groups, fused=fused, **options)
     if section["schedule"] == "cosine":
         return optimizer, CosineAnnealingLR(optimizer, steps)

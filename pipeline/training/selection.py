@@ -7,7 +7,7 @@ import torch
 
 from pipeline.codes import sign
 from pipeline.encoding.encode import outputs_of
-from pipeline.encoding.images import Pixels, pixels
+from pipeline.encoding.images import Inputs, inputs
 from pipeline.encoding.network import HashNetwork
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Indices, Split
@@ -61,8 +61,8 @@ class _Ranking:
         self._both = np.concatenate([query, database])
 
     @cached_property
-    def _images(self) -> Pixels:
-        return pixels(self._data.images, self._both, self._device)
+    def _images(self) -> Inputs:
+        return inputs(self._data.images, self._both, self._device)
 
     def mean_average_precision(self, network: HashNetwork) -> float:
         codes = sign(outputs_of(network, self._images).cpu().numpy())

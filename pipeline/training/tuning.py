@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.params import Params
 from pipeline.runtime.errors import Diverged, UserError
-from pipeline.runtime.layout import Group
+from pipeline.runtime.layout import Group, Layout
 from pipeline.runtime.outputs import write_json
 from pipeline.training.setting import Setting
 
@@ -24,7 +24,7 @@ def leave_as_is(target: Path) -> None:
     write_json(target / "choice.json", {"setting": {}})
 
 
-def tune(params: Params, group: Group, data: Path, target: Path) -> None:
+def tune(params: Params, group: Group, layout: Layout, target: Path) -> None:
     """Train every setting with every tuning seed and choose the one with the best mean validation mAP.
 
     Each tuning seed draws its own initial weights and its own split by the protocol. Neither its query images nor those
@@ -38,7 +38,7 @@ def tune(params: Params, group: Group, data: Path, target: Path) -> None:
     Args:
         params: the content of params.yaml.
         group: method, quantizer and code length.
-        data: the folder of the prepared dataset.
+        layout: the study's folders.
         target: the folder for ``curve.csv``, one row per (setting, seed), and ``choice.json``.
 
     Raises:
@@ -47,7 +47,7 @@ def tune(params: Params, group: Group, data: Path, target: Path) -> None:
     tried = settings(params["candidates"][group.quantizer])
     scores: dict[int, list[float | None]] = {}
     rows = []
-    for trial, seed, score, note in _trials(params, group, data, tried):
+    for trial, seed, score, note in _trials(params, group, layout, tried):
         rows.append({"trial": trial, "seed": seed, **tried[trial], "validation_map": score, "note": note})
         scores.setdefault(trial, []).append(score)
     means = {trial: _mean(found) for trial, found in scores.items()}
@@ -61,20 +61,20 @@ def tune(params: Params, group: Group, data: Path, target: Path) -> None:
 
 
 def _trials(
-    params: Params, group: Group, data: Path, tried: list[Setting]
+    params: Params, group: Group, layout: Layout, tried: list[Setting]
 ) -> Iterator[tuple[int, int, float | None, str]]:
     """Run all trials: (index in ``tried``, seed, validation mAP or None, why it is None) of each."""
     # torch takes seconds to import, and a study that doesn't tune doesn't need it.
-    from pipeline.preparation.arrays import load
+    from pipeline.features.views import inputs
     from pipeline.training.trial import tuning_split, validation_map
 
     assert params["tune"] is not None  # the stage calls tune() only with this section
-    images = load(data)
-    splits = {seed: tuning_split(params, images, seed) for seed in params["tune"]["seeds"]}
+    data = inputs(params, layout)
+    splits = {seed: tuning_split(params, data, seed) for seed in params["tune"]["seeds"]}
     for trial, setting in enumerate(tried):
         for seed in params["tune"]["seeds"]:
             try:
-                yield trial, seed, validation_map(params, group, setting, seed, images, splits[seed]), ""
+                yield trial, seed, validation_map(params, group, setting, seed, data, splits[seed]), ""
             except Diverged as error:
                 yield trial, seed, None, str(error)
 

@@ -32,7 +32,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.mark.slow
 def test_a_killed_prepare_goes_on_where_it_was(project: Project, tmp_path: Path) -> None:
-    data, aside = project.results / "data", project.results / ".partial" / "drawn-data"
+    data, aside = project.results / "data" / "prepared", project.results / ".partial" / "data-prepared"
     journal = aside / "journal.jsonl"
     run = subprocess.Popen(
         [sys.executable, "-m", "stages.prepare"], cwd=project.folder, env=project.env, start_new_session=True

@@ -49,7 +49,8 @@ def test_captions_give_the_budget(tmp_path: Path) -> None:
     (said,) = tuning_caption(read(folder))
     assert said == (
         "Tuned on validation images, which include no query image of the study: 3 settings for every "
-        "quantizer (wr: weight; original: learning_rate, own_weight), over 2 seeds (100, 101), none of them the study's."
+        "quantizer (wr: weight; original: learning_rate, own_weight), over 2 seeds (100, 101), none of them the "
+        "study's."
     )
     found = tables_of(folder)
     assert all(said in found[name].caption for name in ("results", "wr-table1", "hswd-table5", "comparison", "tuning"))

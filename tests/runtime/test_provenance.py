@@ -54,9 +54,8 @@ def test_a_record_names_code_params_inputs_and_files(study: Study) -> None:
         "code"
     ].keys()
     assert trained["params"].keys() == {"backbone", "compute", "methods.dsdh", "quantizers.wr", "training"}
-    manifest = json.loads((layout.data / "manifest.json").read_text())
     split = json.loads((layout.split(1) / "split.json").read_text())
-    assert trained["inputs"]["data"] == manifest["content_hash"]
+    assert trained["inputs"]["data"] == provenance.content(layout.folder, "data")
     assert trained["inputs"]["splits/1"] == split["split_hash"]
 
 

@@ -199,7 +199,7 @@ def test_the_stage_of_batch_sizes_keeps_divergence_alone(
     monkeypatch.chdir(tmp_path)
     params["study"] = "sizes"
     (tmp_path / "results" / "sizes").mkdir(parents=True)
-    prepared(tmp_path / "results" / "sizes" / "data")
+    prepared(tmp_path / "results" / "sizes" / "data" / "prepared")
     params["training"]["optimizer"]["learning_rate"] = rate
     if fails:
         params["backbone"]["weights"] = str(tmp_path / "nowhere.pt")

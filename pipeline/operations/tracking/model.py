@@ -33,7 +33,8 @@ class Hashing(PythonModel):  # type: ignore[misc]
             {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
         )
         self.size = about["image_size"]
-        self.network = load(about["backbone"], about["bits"], self.compute, Path(context.artifacts["weights"]))
+        weights = Path(context.artifacts["weights"])
+        self.network = load(about["backbone"], about["bits"], self.compute, weights, about["head"])
 
     # No type hints: MLflow would use them as a schema, but the model has a signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]

@@ -112,18 +112,15 @@ def how(params: Params, name: str, number: str) -> str:
 def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: str) -> str:
     import mlflow
 
-    about, images, codes = _example(params, cell)
     mlflow.set_tracking_uri(store.uri)
     warnings.filterwarnings("ignore", message=".*type hints")  # the model has a signature
     with TemporaryDirectory() as folder, mlflow.start_run(run_id=run.run_id):
-        # As a file: MLflow would log a model's config as params of the run.
-        write_json(Path(folder) / "about.json", about)
-        weights = Layout(params["study"]).train(cell) / "weights.safetensors"
+        images, codes = _written(params, cell, Path(folder))
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).parent / "model.py"),
             code_paths=[str(Path(pipeline.__file__).parent)],
-            artifacts={"weights": str(weights), "about": f"{folder}/about.json"},
+            artifacts={name.partition(".")[0]: f"{folder}/{name}" for name in ("about.json", "weights.safetensors")},
             signature=_signature(images, codes),
             input_example=images,
             pip_requirements=_requirements(),
@@ -133,24 +130,35 @@ def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: 
     return str(made.version)
 
 
-def _example(params: Params, cell: Cell) -> tuple[dict[str, Any], Any, Any]:
-    """The model's description, two database images and their codes. Imports all modules that the model will need."""
+def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
+    """Write the model's description and weights; return two database images and their codes.
+
+    The description is a file, since MLflow would log a model's config as params of the run. Imports all modules that
+    the model will need.
+    """
     import numpy as np
+    from safetensors.torch import save_file
 
     from pipeline.codes import pack, sign
     from pipeline.encoding import device as devices
     from pipeline.encoding.encode import outputs
-    from pipeline.encoding.network import load
+    from pipeline.encoding.network import with_backbone
+    from pipeline.features.views import Precision, precision
     from pipeline.preparation import arrays, splits
 
     layout = Layout(params["study"])
-    precision = read_json(layout.train(cell) / "training.json")["precision"]
-    about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": precision}
-    about["image_size"] = params["dataset"]["image_size"]
-    compute = devices.choose({**params["compute"], "precision": precision})
-    network = load(about["backbone"], cell.bits, compute, layout.train(cell) / "weights.safetensors")
+    frozen = params["backbone"]["frozen"]
+    trained = read_json(layout.train(cell) / "training.json")
+    used: Precision = precision(params, layout) if frozen else trained["precision"]
+    about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": used}
+    about |= {"image_size": params["dataset"]["image_size"], "head": params["head"]}
+    write_json(folder / "about.json", about)
+    compute = devices.choose({**params["compute"], "precision": used})
+    network = with_backbone(params, cell.bits, compute, layout.train(cell) / "weights.safetensors")
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(state, folder / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
-    return about, images, pack(sign(outputs(network, images, np.arange(2), compute.device).numpy()))
+    return images, pack(sign(outputs(network, images, np.arange(2), compute.device).numpy()))
 
 
 def _signature(images: Any, codes: Any) -> Any:

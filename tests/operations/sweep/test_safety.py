@@ -43,7 +43,7 @@ def running(swept: Swept, tmp_path: Path) -> "tuple[Swept, subprocess.Popen[str]
     home.mkdir()
     (home / ".ray").touch()  # no folder can be made there
     swept.order(
-        "prepare", "data", "import time\nPath('begun').touch()\nwhile not Path('go-on').exists(): time.sleep(0.1)"
+        "prepare", "prepared", "import time\nPath('begun').touch()\nwhile not Path('go-on').exists(): time.sleep(0.1)"
     )
     env = {key: value for key, value in swept.env.items() if not key.startswith("RAY_")} | {"HOME": str(home)}
     process = subprocess.Popen(

@@ -189,7 +189,7 @@ def test_code_that_is_edited_meanwhile_is_refused(swept: Swept) -> None:
 def test_params_that_are_edited_meanwhile_count_for_the_next(swept: Swept) -> None:
     swept.order(
         "prepare",
-        "data",
+        "prepared",
         "file = Path('params.yaml')\nfile.write_text(file.read_text().replace('weight: 0.1', 'weight: 0.9'))",
     )
     assert "39 stages run" in swept.sweep().stdout

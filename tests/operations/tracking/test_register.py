@@ -46,7 +46,7 @@ def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project
     cell = f"dsdh-wr-16-{best_seed(finished)}"
     assert said[0] == f"small-dsdh-wr-16 version 1 is the network of {cell}. To use it, in any folder:"
     codes = finished.results / "codes" / cell
-    images = np.load(finished.results / "data" / "images.npy")[np.load(codes / "database_indices.npy")]
+    images = np.load(finished.results / "data" / "prepared" / "images.npy")[np.load(codes / "database_indices.npy")]
     np.save(tmp_path / "images.npy", images)
     # A process in another folder, which has MLflow, torch, and nothing of this repository.
     command = [sys.executable, "-I", "-c", LOAD, f"sqlite:///{finished.folder}/mlflow.db", "models:/small-dsdh-wr-16/1"]

@@ -1,0 +1,85 @@
+"""What the networks of a study read: images, or features of a frozen backbone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.params import Params
+from pipeline.preparation import arrays
+from pipeline.preparation.arrays import Prepared
+from pipeline.runtime import stored
+from pipeline.runtime.layout import Layout
+from pipeline.runtime.outputs import read_json
+
+
+def inputs(params: Params, layout: Layout) -> Prepared:
+    """Open what the networks of a study read; arrays are memory-mapped.
+
+    Args:
+        params: the content of params.yaml.
+        layout: the study's folders.
+
+    Returns:
+        the prepared dataset. If ``backbone.frozen`` is true, ``images`` are features (n, V, D) float32 of V views; the
+        first is the view of the whole image, which codes are made of.
+
+    Raises:
+        UserError: a file is missing, truncated or changed.
+    """
+    data = arrays.load(layout.data)
+    if not params["backbone"]["frozen"]:
+        return data
+    views = [_view(layout.features(view), len(data.labels)) for view in params["features"]["views"]]
+    return Featured(_together([view.images for view in views]), data.labels, data.manifest, views=tuple(views))
+
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def precision(params: Params, layout: Layout) -> Precision:
+    """The precision in which the features were computed."""
+    found: Precision = read_json(layout.features(params["features"]["views"][0]) / "manifest.json")["precision"]
+    return found
+
+
+@dataclass(frozen=True)
+class Featured(Prepared):
+    """A prepared dataset whose images are replaced by features; ``views`` are checked one by one."""
+
+    views: tuple[Prepared, ...] = ()
+
+    def check(self, indices: npt.NDArray[np.int64] | None = None) -> None:
+        for view in self.views:
+            view.check(indices)
+
+
+class Views:
+    """Features of several views, in one file each; indexed like an array (n, V, D).
+
+    Args:
+        arrays: (n, D) float32 of each view.
+    """
+
+    def __init__(self, arrays: list[npt.NDArray[np.float32]]) -> None:
+        self._arrays = arrays
+        self.shape = (len(arrays[0]), len(arrays), arrays[0].shape[1])
+        self.dtype = arrays[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.float32]:
+        return np.stack([array[rows] for array in self._arrays], axis=-2)
+
+
+def _together(arrays: list[npt.NDArray[Any]]) -> Any:
+    return arrays[0][:, None] if len(arrays) == 1 else Views(arrays)
+
+
+def _view(folder: Path, count: int) -> Prepared:
+    manifest, digests = read_json(folder / "manifest.json"), folder / "features.sha256"
+    features = stored.array(folder / "features.npy", "float32", 2, items=count, mapped=True)
+    return Prepared(features, np.empty(0, np.uint8), manifest, digests.read_bytes() if digests.exists() else b"")
