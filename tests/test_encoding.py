@@ -20,6 +20,7 @@ from pipeline.codes import sign, unpack, unpack_labels
 from pipeline.encoding import device as devices
 from pipeline.encoding import encode
 from pipeline.encoding import images as image_module
+from pipeline.encoding import network as network_module
 from pipeline.encoding.images import Augmentation, Mapped, Resident, normalized
 from pipeline.encoding.network import HashNetwork, build, load
 from pipeline.encoding.transfer import to_device
@@ -256,15 +257,15 @@ def test_network_comes_back_from_its_weights(network: HashNetwork, tmp_path: Pat
 
 
 def test_a_pass_takes_fewer_images_where_they_are_large(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert encode.batch_size(network) == encode.BATCH["cpu"]
-    monkeypatch.setattr(encode, "PIXELS", 5 * 8 * 8)
-    assert encode.batch_size(network) == 5
-    monkeypatch.setattr(encode, "PIXELS", 1)
-    assert encode.batch_size(network) == 1
+    assert network.batch_size == network_module.BATCH["cpu"]
+    monkeypatch.setattr(network_module, "PIXELS", 5 * 8 * 8)
+    assert network.batch_size == 5
+    monkeypatch.setattr(network_module, "PIXELS", 1)
+    assert network.batch_size == 1
 
 
 def test_outputs_are_the_same_of_images_in_memory(network: HashNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encode.BATCH, "cpu", 6)
+    monkeypatch.setitem(network_module.BATCH, "cpu", 6)
     images, rows = random_images(40), np.arange(39, 0, -3)
     held = Resident.copy_of(Mapped(images, rows, CPU))
     assert torch.equal(encode.outputs_of(network, held), encode.outputs(network, images, rows, CPU))
@@ -277,7 +278,7 @@ def test_outputs_do_not_depend_on_the_batch_size(network: HashNetwork, monkeypat
     assert whole.dtype == torch.float32
     assert not whole.requires_grad
     for size in (1, 3, 7):
-        monkeypatch.setitem(encode.BATCH, "cpu", size)
+        monkeypatch.setitem(network_module.BATCH, "cpu", size)
         torch.testing.assert_close(encode.outputs(network, images, indices, CPU), whole, rtol=0, atol=1e-6)
     assert torch.equal(whole[1], whole[2])
 
@@ -600,7 +601,7 @@ def test_a_gpu_computes_in_bfloat16_and_channels_last() -> None:
 def test_outputs_on_a_gpu_are_near_those_of_the_cpu(
     precision: str, network: HashNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(encode.BATCH, "cuda", 7)
+    monkeypatch.setitem(network_module.BATCH, "cuda", 7)
     images, rows = random_images(40), np.arange(39, 0, -2)
     expected = encode.outputs(network, images, rows, CPU)
     there = build(CNN, 12, devices.Compute(CUDA, precision))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import backbones
-from pipeline.encoding.device import Compute, warn_if_emulated
+from pipeline.encoding.device import Compute, make_deterministic, warn_if_emulated
 from pipeline.encoding.head import LINEAR, Standardize, make_head
 from pipeline.encoding.images import Augment, Augmentation, Inputs, normalization, normalized, one_view
 from pipeline.params import schema
@@ -236,6 +236,7 @@ def with_backbone(params: schema.Params, code_length: int, compute: Compute, wei
     """
     if not params["backbone"]["frozen"]:
         return load(params["backbone"], code_length, compute, weights, params["head"])
+    make_deterministic(0, compute.device)  # as for the features, for a backbone with random weights
     network = build(params["backbone"], code_length, compute, params["head"])
     network.load_state_dict({**network.state_dict(), **stored.weights(weights)})
     return network.eval()

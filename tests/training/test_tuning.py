@@ -14,7 +14,7 @@ import yaml
 from pipeline import methods, protocols, quantizers
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Cell, Group
+from pipeline.runtime.layout import Cell, Group, Layout
 from pipeline.training import tuning
 from pipeline.training.cell import train
 from pipeline.training.setting import spelled, with_setting
@@ -57,9 +57,13 @@ def prepared(folder: Path, change: Any = None) -> Path:
     return folder
 
 
+def data_of(root: Path) -> Path:
+    return Layout("small", root).data
+
+
 def tuned(params: dict[str, Any], data: Path, target: Path, group: Group = GROUP) -> tuple[list[dict[str, str]], Any]:
     target.mkdir()
-    tuning.tune(params, group, data, target)
+    tuning.tune(params, group, Layout("small", data.parents[3]), target)
     with (target / "curve.csv").open(newline="") as stream:
         return list(csv.DictReader(stream)), json.loads((target / "choice.json").read_text())
 
@@ -75,7 +79,7 @@ def test_every_combination_is_a_setting_in_the_order_of_params() -> None:
 
 
 def test_the_choice_is_the_best_mean_over_seeds(params: dict[str, Any], tmp_path: Path) -> None:
-    curve, choice = tuned(params, prepared(tmp_path / "data"), tmp_path / "tuning")
+    curve, choice = tuned(params, prepared(data_of(tmp_path)), tmp_path / "tuning")
     assert [(row["weight"], row["seed"]) for row in curve] == [
         (weight, seed) for weight in ("0.1", "0.5", "2.0") for seed in ("100", "101")
     ]
@@ -102,8 +106,8 @@ def test_query_images_have_no_say(method: str, selection: str, params: dict[str,
         labels[query] = np.roll(labels[query], 1, axis=1)
 
     group = Group(method, "wr", 16)
-    before = tuned(params, prepared(tmp_path / "data"), tmp_path / "before", group)
-    after = tuned(params, prepared(tmp_path / "spoilt", spoil), tmp_path / "after", group)
+    before = tuned(params, prepared(data_of(tmp_path)), tmp_path / "before", group)
+    after = tuned(params, prepared(data_of(tmp_path / "spoilt"), spoil), tmp_path / "after", group)
     assert before == after
 
 
@@ -116,7 +120,7 @@ def test_a_setting_that_diverges_is_tried_but_not_chosen(
 ) -> None:
     params["candidates"][quantizer] = {"learning_rate": [1e30, 0.002]}
     group = Group(method, quantizer, 16)
-    curve, choice = tuned(params, prepared(tmp_path / "data"), tmp_path / "tuning", group)
+    curve, choice = tuned(params, prepared(data_of(tmp_path)), tmp_path / "tuning", group)
     assert [row["validation_map"] == "" for row in curve] == [True, True, False, False]
     assert "lower training.optimizer.learning_rate" in curve[0]["note"]
     assert choice["setting"] == {"learning_rate": 0.002}
@@ -125,14 +129,14 @@ def test_a_setting_that_diverges_is_tried_but_not_chosen(
 def test_nothing_that_trains_is_one_line(params: dict[str, Any], tmp_path: Path) -> None:
     params["candidates"]["original"] = {"learning_rate": [1e30]}
     with pytest.raises(UserError) as error:
-        tuned(params, prepared(tmp_path / "data"), tmp_path / "tuning", Group("dsdh", "original", 16))
+        tuned(params, prepared(data_of(tmp_path)), tmp_path / "tuning", Group("dsdh", "original", 16))
     one_line(error, "no candidate of quantizer 'original' trains", "the loss is")
 
 
 def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Path) -> None:
     """As if params.yaml said so; and the record names it."""
-    prepared(tmp_path / "data")
-    images, classes = np.load(tmp_path / "data" / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
+    prepared(data_of(tmp_path))
+    images, classes = np.load(data_of(tmp_path) / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
     data, split = Prepared(images, classes, {"content_hash": "x"}), protocols.draw(params["split"], classes, 0)
     setting = {"weight": 0.7, "learning_rate": 0.004}
     said = deepcopy(params)
@@ -152,7 +156,7 @@ def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Pa
 
 
 def test_a_batch_size_is_a_setting_too(params: dict[str, Any], tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "data")
+    folder = prepared(data_of(tmp_path))
     data = Prepared(np.load(folder / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4], {})
     params["training"]["epochs"] = 3
     split = tuning_split(params, data, SEED)
@@ -165,7 +169,7 @@ def test_a_batch_size_is_a_setting_too(params: dict[str, Any], tmp_path: Path) -
 
 
 def test_trials_are_apart_from_all_query_images(params: dict[str, Any], tmp_path: Path) -> None:
-    folder = prepared(tmp_path / "data")
+    folder = prepared(data_of(tmp_path))
     labels = np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
     data = Prepared(np.load(folder / "images.npy"), labels, {})
     params["grid"]["seeds"] = [0, 1, 2]
@@ -185,7 +189,7 @@ def test_a_mistake_is_no_result(tried: dict[str, Any], params: dict[str, Any], t
     params["candidates"]["wr"] = tried
     params["backbone"]["weights"] = str(tmp_path / "nowhere.pt")
     with pytest.raises(UserError) as error:
-        tuned(params, prepared(tmp_path / "data"), tmp_path / "tuning", GROUP)
+        tuned(params, prepared(data_of(tmp_path)), tmp_path / "tuning", GROUP)
     one_line(error, "nowhere.pt")
     assert not (tmp_path / "tuning" / "choice.json").exists()
 

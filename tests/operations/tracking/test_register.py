@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from pipeline.codes import pack, sign
 from pipeline.encoding.device import Compute
 from pipeline.encoding.encode import outputs
+from pipeline.encoding.head import LINEAR
 from pipeline.encoding.network import build
 from tests.conftest import Project
 
@@ -82,7 +83,7 @@ def test_a_model_computes_in_the_precision_that_it_was_trained_in(precision: str
     section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), precision)
     network = build(section, 16, compute)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
-    about = {"backbone": section, "bits": 16, "precision": precision, "image_size": 8}
+    about = {"backbone": section, "bits": 16, "precision": precision, "image_size": 8, "head": LINEAR}
     model, images = Hashing(), np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
     (tmp_path / "about.json").write_text(json.dumps(about))
     model.load_context(
@@ -149,7 +150,7 @@ def test_images_that_the_model_was_not_made_for_are_one_line(images: object, tmp
     section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), "float32")
     network = build(section, 16, compute)
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
-    about = {"backbone": section, "bits": 16, "precision": "float32", "image_size": 8}
+    about = {"backbone": section, "bits": 16, "precision": "float32", "image_size": 8, "head": LINEAR}
     (tmp_path / "about.json").write_text(json.dumps(about))
     model = Hashing()
     model.load_context(
