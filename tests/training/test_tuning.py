@@ -45,7 +45,7 @@ def prepared(folder: Path, change: Any = None) -> Path:
     labels = np.eye(4, dtype=np.uint8)[classes]
     if change is not None:
         change(images, labels)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     np.save(folder / "images.npy", images)
     packed, ids = np.packbits(labels, axis=1), "".join(f"{number}\n" for number in range(200))
     np.save(folder / "labels.npy", packed)
