@@ -9,7 +9,6 @@ from pipeline.encoding.device import Compute, warn_if_emulated
 from pipeline.encoding.images import normalization, normalized
 from pipeline.params import schema
 from pipeline.runtime import stored
-from pipeline.runtime.errors import UserError
 
 
 class HashNetwork(nn.Module):
@@ -22,7 +21,7 @@ class HashNetwork(nn.Module):
         compute: the device that the network will be moved to, and the precision of its layers.
 
     Raises:
-        UserError: ``input_size`` is too small for the backbone.
+        UserError: the backbone doesn't support ``input_size``.
     """
 
     shift: Tensor
@@ -30,11 +29,7 @@ class HashNetwork(nn.Module):
 
     def __init__(self, backbone: backbones.Backbone, code_length: int, input_size: int, compute: Compute) -> None:
         super().__init__()
-        if input_size < backbone.smallest_input:
-            raise UserError(
-                f"backbone.input_size: expected at least {backbone.smallest_input} for "
-                f"{type(backbone).__module__.rpartition('.')[2]}, found {input_size}"
-            )
+        backbone.set_input_size(input_size)
         self.backbone = backbone
         self.head = nn.Linear(backbone.num_features, code_length)
         # Outputs have unit variance for unit features, whatever the number of features. Outputs near 0 would be a
@@ -66,10 +61,11 @@ def build(section: schema.Backbone, code_length: int, compute: Compute) -> HashN
         compute: device and precision.
 
     Raises:
-        UserError: unknown backbone, weights that can't be loaded, or an input size that is too small.
+        UserError: unknown backbone, weights that can't be loaded, or an input size that the backbone doesn't support.
     """
     warn_if_emulated(compute)
-    backbone = backbones.create(section["name"], weights=section["weights"])
+    own = {key: value for key, value in section.items() if key not in schema.Backbone.__annotations__}
+    backbone = backbones.create(section["name"], weights=section["weights"], **own)
     network = HashNetwork(backbone, code_length, section["input_size"], compute)
     return network.to(compute.device).to(memory_format=compute.memory_format)
 
