@@ -90,6 +90,6 @@ clean: ## remove .venv and caches; results and the DVC cache stay
 	.venv/bin/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-.venv/.test: requirements-dev.txt requirements-offline.txt .venv/.repro
+.venv/.test: requirements-dev.txt requirements-offline.txt requirements-timm.txt .venv/.repro
 	.venv/bin/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

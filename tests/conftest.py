@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.params.check import NO_FILES
+
 # One thread a worker: torch's threads of several workers on the same cores would wait for each other. What
 # torch is given later (compute.threads) still counts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -109,9 +111,7 @@ class Project:
             place = place[key]
         place[last] = value
         given = {"dataset": content["dataset"]["path"], "weights": content["backbone"]["weights"]}
-        content["watch"] = {
-            name: [] if path in (None, "none", "imagenet") else ["always"] for name, path in given.items()
-        }
+        content["watch"] = {name: [] if path in (None, *NO_FILES) else ["always"] for name, path in given.items()}
         (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     def append(self, file: str, text: str) -> None:

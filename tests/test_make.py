@@ -27,8 +27,8 @@ def environment_of_ours(project: Project) -> None:
 
 def made(folder: Path) -> Project:
     project = copy_project(folder)
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-offline.txt"):
-        shutil.copy(ROOT / name, project.folder / name)
+    for file in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+        shutil.copy(file, project.folder / file.name)
     make_small(project)
     project.edit("grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0]})
     environment_of_ours(project)

@@ -134,7 +134,10 @@ def test_a_protocol_takes_just_its_own_numbers(numbers: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("split", "line"),
     [
-        ({"protocol": "wr", "per_class": PARTS}, "split.per_class: protocol 'wr' takes no numbers; per_class is for '"),
+        (
+            {"protocol": "wr", "per_class": PARTS},
+            "split.per_class: protocol 'wr' takes no keys of its own; per_class",
+        ),
         ({"protocol": "wr", "prtocol": 3}, "split.prtocol: unknown key (did you mean 'protocol'?)"),
         ({"protocol": "hswd", **PARTS, "total": PARTS}, "'hswd' takes query, train, validation; total is for 'counts'"),
         ({"protocol": "hswd", **PARTS, "tests": 3}, "split.tests: unknown key"),
@@ -165,6 +168,36 @@ def test_a_mistake_in_the_split_gets_one_line(split: Any, line: str) -> None:
     assert len(problems) == 1, problems
     assert line in problems[0]
     assert "\n" not in problems[0]
+
+
+SECTION = {"weights": "none", "input_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"name": "timm", "model": "resnet18", **SECTION}, ""),
+        ({"name": "timm", "model": "no such network", **SECTION}, ""),  # timm is asked where the network is built
+        ({"name": "timm", **SECTION}, "backbone.model: missing; expected a value"),
+        ({"name": "timm", "model": 18, **SECTION}, "backbone.model: expected string; found 18"),
+        (
+            {"name": "timm", "modle": "resnet18", "model": "a", **SECTION},
+            "backbone.modle: unknown key (did you mean '",
+        ),
+        (
+            {"name": "cnn", "model": "resnet18", **SECTION},
+            "backbone.model: backbone 'cnn' takes no keys of its own; model is for 'timm'",
+        ),
+        ({"name": "tim", "model": "a", **SECTION}, "found 'tim' (did you mean 'timm'?)"),
+        ({"name": "timm", "model": "a", **SECTION, "weights": ""}, "backbone.weights: expected"),
+        ({"name": "timm", "model": "a", **SECTION, "weights": "pretrained"}, ""),
+        ({"name": "timm", "model": "a", **SECTION, "weights": "a.pt"}, "watch.weights: expected [always]"),
+    ],
+)
+def test_a_backbone_takes_just_its_own_keys(section: Any, line: str) -> None:
+    problems = check(changed("backbone", section))
+    assert len(problems) == bool(line), problems
+    assert all(line in problem and "\n" not in problem for problem in problems)
 
 
 def test_a_protocols_mistakes_come_with_all_others() -> None:

@@ -114,6 +114,8 @@ def test_the_json_schema_takes_every_study(name: str) -> None:
         ("grid", "methods", ["wrr"]),
         ("dataset", "folder", "x"),
         ("split", "protocol", "mine"),
+        ("backbone", "model", "resnet18"),
+        ("backbone", "weights", ""),
     ],
 )
 def test_the_json_schema_refuses_what_the_check_refuses(section: str, key: str, value: Any) -> None:

@@ -62,9 +62,6 @@ class ImageNetwork(HashNetwork):
         input_size: side in pixels to which images are resized on the device.
         compute: the device that the network will be moved to, and the precision of its layers.
         frozen: the backbone stays in evaluation mode, and the head computes in float32, as in training on features.
-
-    Raises:
-        UserError: ``input_size`` is too small for the backbone.
     """
 
     shift: Tensor
@@ -81,7 +78,6 @@ class ImageNetwork(HashNetwork):
         frozen: bool = False,
     ) -> None:
         super().__init__(backbone, head, code_length, compute)
-        backbones.check_size(backbone, input_size)
         self.input_size, self.frozen = input_size, frozen
         # Buffers, so that they are on the device and a step needs no copy; not part of the state_dict.
         shift, scale = normalization(backbone)
@@ -157,10 +153,10 @@ def build(section: schema.Backbone, code_length: int, compute: Compute, head: sc
         head: params.yaml's ``head`` section.
 
     Raises:
-        UserError: unknown backbone, weights that can't be loaded, or an input size that is too small.
+        UserError: unknown backbone, weights that can't be loaded, or an input size that the backbone doesn't support.
     """
     warn_if_emulated(compute)
-    backbone = backbones.create(section["name"], weights=section["weights"])
+    backbone = backbones.from_section(section)
     made = make_head(head, backbone.num_features, code_length)
     network = ImageNetwork(
         backbone, made, code_length, section["input_size"], compute, frozen=section.get("frozen", False)

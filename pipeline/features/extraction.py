@@ -93,8 +93,7 @@ class Frozen:
         self.compute = devices.choose(params["compute"])
         devices.warn_if_emulated(self.compute)
         devices.make_deterministic(0, self.compute.device)  # weights may be random
-        backbone = backbones.create(section["name"], weights=section["weights"]).eval().requires_grad_(False)
-        backbones.check_size(backbone, section["input_size"])
+        backbone = backbones.from_section(section).eval().requires_grad_(False)
         self.name, self.input_size, self.num_features = section["name"], section["input_size"], backbone.num_features
         # On a CPU, depthwise convolutions take half the time in this format; a GPU's bfloat16 is meant for it.
         self.backbone = backbone.to(self.compute.device).to(memory_format=torch.channels_last)

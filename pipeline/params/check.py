@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.params.schema import Choices, Params, adapter, entries, own, params
+from pipeline.params.schema import CHOSEN, Choices, Params, adapter, entries, params
 from pipeline.params.sections import is_section, keys, required
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
@@ -53,9 +53,7 @@ def check(content: Any) -> list[str]:
     if odd := list(_odd_keys(content)):
         return odd
     problems = []
-    choices = Choices(
-        _chosen(content, "dataset", "name", "datasets"), _chosen(content, "split", "protocol", "protocols")
-    )
+    choices = Choices(**{chosen.kind: _chosen(content, section) for section, chosen in CHOSEN.items()})
     try:
         adapter(choices).validate_python(content)
     except ValidationError as error:
@@ -79,11 +77,11 @@ def _odd_keys(content: Any, place: str = "") -> Iterator[str]:
             yield from _odd_keys(value, place)
 
 
-def _chosen(content: dict[str, Any], section: str, key: str, place: str) -> str | None:
-    """The registered name that ``section.key`` gives, such as a dataset's; None if it is missing or unknown."""
-    found = content.get(section)
-    name = found.get(key) if isinstance(found, dict) else None
-    return name if isinstance(name, str) and name in entries(place) else None
+def _chosen(content: dict[str, Any], section: str) -> str | None:
+    """The registered name that a section of ``CHOSEN`` gives; None if it is missing or unknown."""
+    found, chosen = content.get(section), CHOSEN[section]
+    name = found.get(chosen.key) if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name in entries(chosen.package) else None
 
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
@@ -166,7 +164,7 @@ def _unwatched(content: dict[str, Any]) -> list[str]:
     path, weights = (_part(content, *keys, kind=str) for keys in (("dataset", "path"), ("backbone", "weights")))
     problems = []
     for name, key, found in (("dataset", "dataset.path", path), ("weights", "backbone.weights", weights)):
-        given = found and found not in ("none", "imagenet")
+        given = found and found not in NO_FILES
         watched = content.get("watch", {}).get(name) if isinstance(content.get("watch"), dict) else None
         if isinstance(watched, list) and bool(watched) != bool(given):
             wanted = "[always], so that changed files are noticed" if given else "[]"
@@ -175,6 +173,8 @@ def _unwatched(content: dict[str, Any]) -> list[str]:
     return problems
 
 
+#: Values of ``backbone.weights`` that aren't paths.
+NO_FILES = ("none", "imagenet", "pretrained")
 #: Datasets that a published table covers.
 PUBLISHED = {
     "wr": ("cifar10", "nuswide21"),
@@ -235,11 +235,12 @@ def _line(error: dict[str, Any], choices: Choices) -> str:
     if kind == "extra_forbidden":
         *parents, last = error["loc"]
         known = _fields(tuple(parents), choices)
-        if len(parents) == 1 and parents[0] in choices.sections:
-            what, place, entry = choices.sections[parents[0]]
-            if others := [name for name in entries(place) if last in own(place, name)]:
-                takes = ", ".join(own(place, str(entry))) or "no numbers"
-                return f"{key}: {what} {entry!r} takes {takes}; {last} is for {' or '.join(map(repr, others))}"
+        if len(parents) == 1 and parents[0] in CHOSEN:
+            chosen = CHOSEN[parents[0]]
+            if others := [name for name in entries(chosen.package) if last in chosen.own(name)]:
+                entry = getattr(choices, chosen.kind)
+                takes = ", ".join(chosen.own(entry)) or "no keys of its own"
+                return f"{key}: {chosen.kind} {entry!r} takes {takes}; {last} is for {' or '.join(map(repr, others))}"
         hint = nearest(str(last), known) or f"; known here: {', '.join(known)}"
         return f"{key}: unknown key{hint}"
     if kind == "missing":

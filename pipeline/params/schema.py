@@ -77,21 +77,6 @@ class Split(TypedDict):
     protocol: ProtocolName
 
 
-class Choices(NamedTuple):
-    """The dataset and the protocol that a file names; None if the name is missing or unknown.
-
-    Their own arguments are keys of the sections ``dataset`` and ``split``.
-    """
-
-    dataset: str | None
-    protocol: str | None
-
-    @property
-    def sections(self) -> dict[str, tuple[str, str, str | None]]:
-        """For each of the two sections: the kind of entry, the package that holds the entries, and the chosen one."""
-        return {"dataset": ("dataset", "datasets", self.dataset), "split": ("protocol", "protocols", self.protocol)}
-
-
 @section
 class Grid(TypedDict):
     methods: Annotated[Methods, NotEmpty]
@@ -115,6 +100,8 @@ class Sweep(TypedDict):
 
 @section
 class Backbone(TypedDict):
+    """Keys that every backbone has; ``adapter`` adds the backbone's own arguments."""
+
     name: BackboneName
     weights: Annotated[str, Field(min_length=1)]
     input_size: Annotated[int, Field(ge=4, le=1024)]
@@ -131,6 +118,52 @@ class Head(TypedDict):
     hidden: list[PositiveInt]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     normalize: Literal["standardize", "l2", "none"]
+
+
+class Choices(NamedTuple):
+    """The dataset, the protocol and the backbone that a file names; None if the name is missing or unknown.
+
+    Their own arguments are keys of their sections, see ``CHOSEN``.
+    """
+
+    dataset: str | None
+    protocol: str | None
+    backbone: str | None
+
+
+class Chosen(NamedTuple):
+    """A section that names an entry of a package, and has the entry's own arguments as further keys.
+
+    Args:
+        kind: what the entry is called in messages, and the field of ``Choices`` that holds its name.
+        package: the package that holds the entries.
+        base: the keys that the section has for every entry.
+        key: the key with the entry's name.
+        common: keys of ``base`` that are arguments of the entries too. ``base`` alone gives their types.
+    """
+
+    kind: str
+    package: str
+    base: Any
+    key: str
+    common: tuple[str, ...] = ()
+
+    def own(self, entry: str) -> dict[str, Any]:
+        """The entry's own arguments: types by name, see ``signatures.arguments``."""
+        return {name: kind for name, kind in own(self.package, entry).items() if name not in self.common}
+
+    def made(self, entry: str | None) -> Any:
+        """The type of the section for this entry; without an entry, it accepts any further keys."""
+        further = {} if entry is None else self.own(entry)
+        return made(self.base.__name__, keys(self.base) | further, closed=entry is not None)
+
+
+#: The sections whose keys depend on the entry that they name.
+CHOSEN = {
+    "dataset": Chosen("dataset", "datasets", Dataset, "name"),
+    "split": Chosen("protocol", "protocols", Split, "protocol"),
+    "backbone": Chosen("backbone", "backbones", Backbone, "name", common=("weights",)),
+}
 
 
 @section
@@ -292,22 +325,18 @@ class Params(TypedDict):
 
 @cache
 def adapter(choices: Choices) -> TypeAdapter[Params]:
-    """What checks a params file with this dataset and protocol.
+    """What checks a params file with these choices.
 
-    The sections ``dataset`` and ``split`` accept the arguments of the chosen entries and no others. If the choice is
-    missing or unknown, they accept any.
+    The sections of ``CHOSEN`` accept the arguments of the chosen entries and no others. If the choice is missing or
+    unknown, they accept any.
     """
     return TypeAdapter(params(choices))
 
 
 @cache
 def params(choices: Choices) -> Any:
-    """The type of a params file with this dataset and protocol, see ``adapter``."""
-    fields: dict[str, Any] = {}
-    for name, base in (("dataset", Dataset), ("split", Split)):
-        _, place, entry = choices.sections[name]
-        further = {} if entry is None else own(place, entry)
-        fields[name] = made(base.__name__, keys(base) | further, closed=entry is not None)
+    """The type of a params file with these choices, see ``adapter``."""
+    fields = {name: chosen.made(getattr(choices, chosen.kind)) for name, chosen in CHOSEN.items()}
     fields["split"] = _with_alternatives(fields["split"])
     return made("Params", keys(Params) | fields)
 
@@ -329,15 +358,15 @@ def _with_alternatives(kind: Any) -> Any:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of params.yaml, for completion and checks in an editor."""
     variants: dict[str, Any] = {}
-    for name, base, key, package in (
-        ("dataset", Dataset, "name", "datasets"),
-        ("split", Split, "protocol", "protocols"),
-    ):
+    for name, chosen in CHOSEN.items():
         kinds = [
-            made(f"{base.__name__} {entry}", keys(base) | {key: Literal[entry]} | own(package, entry))
-            for entry in entries(package)
+            made(
+                f"{chosen.base.__name__} {entry}",
+                keys(chosen.base) | {chosen.key: Literal[entry]} | chosen.own(entry),
+            )
+            for entry in entries(chosen.package)
         ]
-        variants[name] = Annotated[reduce(or_, kinds), Field(discriminator=key)]
+        variants[name] = Annotated[reduce(or_, kinds), Field(discriminator=chosen.key)]
     return TypeAdapter(made("Params", keys(Params) | variants)).json_schema()
 
 

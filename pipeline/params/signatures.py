@@ -1,4 +1,4 @@
-"""Read the arguments of methods, quantizers, datasets and protocols without importing their files.
+"""Read the arguments of methods, quantizers, datasets, protocols and backbones without importing their files.
 
 Importing a method imports torch, which takes seconds. The schema needs only the names, types and ranges of the
 keyword-only arguments. So the file is parsed, and only the annotations are evaluated.

@@ -20,7 +20,8 @@ from pipeline.runtime.yaml12 import NotYaml, parse
 PARAMS = Path("params.yaml")
 FOLDER = Path("studies")
 DEFAULTS = "defaults.yaml"
-#: Sections whose keys depend on the dataset or the protocol; a study replaces them as a whole.
+#: Sections whose keys depend on the dataset or the protocol; a study replaces them as a whole. The backbone of the
+#: defaults has no keys of its own, so a study may add to that section.
 GIVEN_WHOLE = ("dataset", "split")
 EDITORS = "# yaml-language-server: $schema=studies/params.schema.json\n"
 

@@ -1,7 +1,7 @@
 """Types of hyperparameters: the ranges that params.yaml and ``create`` accept.
 
-The keyword-only arguments of methods, quantizers and protocols are annotated with these types. The schema of
-params.yaml is built from the annotations, so each hyperparameter is declared in one place.
+The keyword-only arguments of methods, quantizers, datasets, protocols and backbones are annotated with these types. The
+schema of params.yaml is built from the annotations, so each hyperparameter is declared in one place.
 """
 
 from typing import Annotated, Literal

@@ -18,7 +18,7 @@ from pipeline.runtime.outputs import read_json, write_json
 from pipeline.runtime.registry import nearest
 
 #: Modules that loading the model may import; those that are imported become the model's requirements.
-MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch")
+MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch", "timm")
 
 
 def best(params: Params, group: str) -> Cell:

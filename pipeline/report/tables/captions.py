@@ -26,7 +26,8 @@ def run_caption(source: Source) -> list[str]:
     about = source.about
     counts = ", ".join(f"{part} {number}" for part, number in about["split"].items())
     dataset = f"Dataset {about['dataset']} ({about['images']} images, {about['classes']} classes)"
-    backbone = f"backbone {about['backbone']['name']}, weights {about['backbone']['weights']}"
+    further = [f"{key} {value}" for key, value in about["backbone"].items() if key not in ("name", "input_size")]
+    backbone = ", ".join([f"backbone {about['backbone']['name']}", *further])
     return [f"{dataset}; protocol {about['protocol']} ({counts} images); {backbone}."]
 
 
