@@ -70,5 +70,6 @@ def test_one_version() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     date = re.search(r"^date-released: (.*)$", citation, re.MULTILINE)[1]  # type: ignore[index]
     assert f"\nversion: {version}\n" in citation
-    first = re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]  # type: ignore[index]
-    assert first == f"{version} ({date})"
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = next(heading for heading in headings if heading != "Unreleased")
+    assert released == f"{version} ({date})"

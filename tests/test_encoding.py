@@ -118,9 +118,9 @@ def test_an_image_that_cannot_be_read_is_no_end_of_waiting(tmp_path: Path) -> No
 def test_images_are_held_in_memory_where_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, rows = on_disk(tmp_path), np.arange(40)
     assert image_module._free(CPU) > 1 << 20
-    assert isinstance(image_module.pixels(images, rows, CPU), Resident)
+    assert isinstance(image_module.inputs(images, rows, CPU), Resident)
     monkeypatch.setattr(image_module, "_free", lambda device: 40 * 8 * 8 * 3)
-    assert isinstance(image_module.pixels(images, rows, CPU), Mapped)
+    assert isinstance(image_module.inputs(images, rows, CPU), Mapped)
 
 
 def cropped(image: Tensor, padding: int, top: int, left: int) -> Tensor:
