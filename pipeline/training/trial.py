@@ -30,7 +30,7 @@ def tuning_split(params: Params, data: Prepared, seed: int) -> Split:
         UserError: a part has no images left.
     """
     seeds = params["grid"]["seeds"]
-    drawn, *others = (protocols.draw(params["split"], data.labels, one) for one in (seed, *seeds))
+    drawn, *others = (protocols.draw(params["split"], data.labels, data.ids, one) for one in (seed, *seeds))
     queries = reduce(np.union1d, (other.query for other in others))
     kept = {part: np.setdiff1d(getattr(drawn, part), queries) for part in ("database", "train", "validation")}
     if empty := [part for part, indices in kept.items() if not len(indices)]:
