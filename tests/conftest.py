@@ -108,7 +108,11 @@ class Project:
         for key in parents:
             place = place[key]
         place[last] = value
-        given = {"dataset": content["dataset"]["path"], "weights": content["backbone"]["weights"]}
+        given = {
+            "dataset": content["dataset"]["path"],
+            "weights": content["backbone"]["weights"],
+            "lists": content["split"].get("folder"),
+        }
         content["watch"] = {
             name: [] if path in (None, "none", "imagenet") else ["always"] for name, path in given.items()
         }

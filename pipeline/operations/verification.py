@@ -89,8 +89,7 @@ def _cell(params: Params, cell: Cell, data: arrays.Prepared, layout: Layout, asi
             yield f"{folder} is missing; run `dvc pull` or `dvc repro`"
             return
     split = splits.load(layout.split(cell.seed))
-    if protocols.draw(params["split"], data.labels, cell.seed).digest() != split.digest():
-        yield f"the split of seed {cell.seed} isn't the one that the protocol draws"
+    yield from _split(params, data, cell.seed, split)
     for folder in (layout.tuning(cell.group), trained, codes, layout.metrics(cell)):
         record = provenance.read(folder)
         for name in record.files if record else ():
@@ -107,6 +106,17 @@ def _cell(params: Params, cell: Cell, data: arrays.Prepared, layout: Layout, asi
     target.mkdir()
     evaluate_cell(params["evaluation"], cell, trained, codes, target)
     yield from _differing(layout.metrics(cell), target)
+
+
+def _split(params: Params, data: arrays.Prepared, seed: int, split: splits.Split) -> Iterator[str]:
+    """Whether a seed's split differs from the one that the protocol draws, or why it can't be drawn again."""
+    try:
+        drawn = protocols.draw(params["split"], data.labels, data.ids, seed)
+    except UserError as error:  # such as lists that aren't on this machine
+        yield f"the split of seed {seed} can't be drawn again ({error})"
+        return
+    if drawn.digest() != split.digest():
+        yield f"the split of seed {seed} isn't the one that the protocol draws"
 
 
 def _tables(params: Params, layout: Layout, aside: Path) -> Iterator[str]:

@@ -22,12 +22,18 @@ def protocol_caption(source: Source) -> list[str]:
 
 
 def run_caption(source: Source) -> list[str]:
-    """Dataset, split and backbone."""
+    """Dataset, split and backbone, and whether the split is fixed."""
     about = source.about
     counts = ", ".join(f"{part} {number}" for part, number in about["split"].items())
     dataset = f"Dataset {about['dataset']} ({about['images']} images, {about['classes']} classes)"
     backbone = f"backbone {about['backbone']['name']}, weights {about['backbone']['weights']}"
-    return [f"{dataset}; protocol {about['protocol']} ({counts} images); {backbone}."]
+    return [f"{dataset}; protocol {about['protocol']} ({counts} images); {backbone}.", *split_caption(source)]
+
+
+def split_caption(source: Source) -> list[str]:
+    """What fixes the split, if it is the same for every seed: then tests over seeds are tests over trainings alone."""
+    fixed_by = source.about.get("split_fixed_by")
+    return [] if fixed_by is None else [f"The split is fixed by {fixed_by}; seeds differ only in training."]
 
 
 def epoch_caption(source: Source) -> list[str]:
