@@ -88,8 +88,8 @@ def _listed(file: Path, labels: Labels, finder: Finder) -> Indices:
     if missing:
         path, line = missing[0]
         raise UserError(
-            f"{file}:{line}: {path} isn't in the dataset, as {len(missing):,} of {len(found.lines):,} images of the "
-            f"list; {finder.example}"
+            f"{file}:{line}: {path} isn't in the dataset; {len(missing):,} of the list's {len(found.lines):,} images "
+            f"aren't; {finder.example}"
         )
     _refuse_other_labels(file, found, list(rows), labels)
     return np.sort(np.array(list(rows), dtype=np.int64))
