@@ -17,7 +17,7 @@ class Cifar10Full(Protocol):
     The query and validation images of a seed are those of the protocol ``wr``, whose 5,000 training images are the
     only difference. Public code of DSDH has this setting as "cifar10-59000".
 
-    Deviation: the field has no validation images. Here 100 images of each class are drawn for validation. They stay in
+    Deviation: that code has no validation images. Here 100 images of each class are drawn for validation. They stay in
     the database but not in train, so 58,000 images are trained on. Images without a label, which CIFAR-10 doesn't
     have, would be only in the database.
     """

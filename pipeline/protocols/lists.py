@@ -26,7 +26,7 @@ class Lists(Protocol):
     Each line is ``path y1 ... yC``, the format of the lists of HashNet (Cao et al., ICCV 2017) for ImageNet-100,
     NUS-WIDE and COCO. Images that no list names are not used. Training images may lie in the database or outside it.
 
-    Deviation: the field has no validation images. Here they are drawn at random from labelled images, the same for
+    Deviation: published lists have no validation images. Here they are drawn at random from labelled images, the same for
     every seed. They never are query or train.
 
     Args:

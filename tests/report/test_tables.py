@@ -18,6 +18,7 @@ import pytest
 
 from pipeline import report
 from pipeline.report.source import ABOUT, read
+from pipeline.report.tables import build
 from pipeline.runtime.errors import UserError
 from tests.conftest import Project
 
@@ -350,6 +351,16 @@ def test_captions_state_the_protocol(made: Path) -> None:
                      "best validation mAP", "exact expectation", "paired two-sided t-test"):  # fmt: skip
             assert part in text, (name, part)
     assert "Optimistic" not in page(made).text and "Incomplete" not in page(made).text
+
+
+@pytest.mark.parametrize("fixed_by", ["lists", None])
+def test_captions_say_that_the_split_is_fixed(tmp_path: Path, fixed_by: str | None) -> None:
+    changes = {} if fixed_by is None else {"split_fixed_by": fixed_by}
+    built = build(read(build_tables(tmp_path / "tables", informativeness=True, **changes)))
+    told = [table.name for table in built if any("The split is fixed by" in line for line in table.caption)]
+    assert told == ([] if fixed_by is None else ["results", "metrics", "balance", "informativeness", "cells"])
+    if fixed_by:
+        assert "The split is fixed by lists; seeds differ only in training." in built[0].caption
 
 
 def test_what_all_cells_share_is_said_once(made: Path) -> None:
