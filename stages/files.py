@@ -1,4 +1,4 @@
-"""files-dataset, files-weights: the fingerprint of the raw files, or the SHA-256 of the initial weights."""
+"""files-dataset, files-weights, files-lists: a fingerprint of the raw files, or hashes of weights or of lists."""
 
 import shutil
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.params import Params
+from pipeline.protocols.lists import FILES
 from pipeline.runtime import provenance
 from pipeline.runtime.entry import stage
 from pipeline.runtime.layout import Layout
@@ -14,17 +15,23 @@ from pipeline.runtime.paths import fingerprint, given
 
 
 def main(params: Params, layout: Layout, of: str) -> None:
-    if of == "dataset":
-        targets, path = [layout.raw_files], given(str(params["dataset"]["path"]))
-        known = fingerprint(path) if path.exists() else None
-    else:
-        targets, path = (
-            [layout.weights_file(stage) for stage in ("features", "tune", "train")],
-            given(params["backbone"]["weights"]),
-        )
-        known = {"sha256": provenance.sha256(path)} if path.is_file() else None
+    targets, path, known = _seen(params, layout, of)
     for target in targets:
         _write(layout, target, known, path)
+
+
+def _seen(params: Params, layout: Layout, of: str) -> tuple[list[Path], Path, dict[str, Any] | None]:
+    """The folders to write ``files.json`` into, what it is of, and its content; None if the files aren't there."""
+    if of == "dataset":
+        path = given(str(params["dataset"]["path"]))
+        return [layout.raw_files], path, fingerprint(path) if path.exists() else None
+    if of == "weights":
+        targets = [layout.weights_file(stage) for stage in ("features", "tune", "train")]
+        path = given(params["backbone"]["weights"])
+        return targets, path, {"sha256": provenance.sha256(path)} if path.is_file() else None
+    path = given(str(dict(params["split"])["folder"]))
+    hashes = {name: provenance.sha256(path / name) for name in FILES if (path / name).is_file()}
+    return [layout.lists(stage) for stage in ("split", "tune")], path, {"sha256": hashes} if hashes else None
 
 
 def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Path) -> None:
@@ -37,7 +44,7 @@ def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Pat
             print(f"warning: {path} was not found; the results that were made from it are kept", file=sys.stderr)
             shutil.copy(before, folder / "files.json")
         else:
-            write_json(folder / "files.json", {"files": 0})  # prepare and train report the missing files
+            write_json(folder / "files.json", {"files": 0})  # prepare, split and train report the missing files
 
 
 STAGE = stage(main, of=str)

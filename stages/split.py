@@ -9,9 +9,10 @@ from pipeline.runtime.layout import Layout
 
 def main(params: Params, layout: Layout, seed: int) -> None:
     data = arrays.load(layout.data)
-    split = protocols.draw(params["split"], data.labels, seed)
+    name, protocol = params["split"]["protocol"], protocols.chosen(params["split"])
+    split = protocol.split(data.labels, data.ids, seed)
     with layout.atomic_output(layout.split(seed)) as target:
-        splits.write(split, target, protocol=params["split"]["protocol"], seed=seed, manifest=data.manifest)
+        splits.write(split, target, protocol=name, seed=seed, manifest=data.manifest, fixed_by=protocol.fixed_by)
 
 
 STAGE = stage(main, seed=int)

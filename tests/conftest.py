@@ -110,7 +110,11 @@ class Project:
         for key in parents:
             place = place[key]
         place[last] = value
-        given = {"dataset": content["dataset"]["path"], "weights": content["backbone"]["weights"]}
+        given = {
+            "dataset": content["dataset"]["path"],
+            "weights": content["backbone"]["weights"],
+            "lists": content["split"].get("folder"),
+        }
         content["watch"] = {name: [] if path in (None, *NO_FILES) else ["always"] for name, path in given.items()}
         (self.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 

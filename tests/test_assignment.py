@@ -165,7 +165,7 @@ def test_a_step_waits_for_the_gpu_once_at_most(name: str, waits: int, monkeypatc
     data = Prepared(np.random.default_rng(0).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8), labels, {})
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["compute"]["device"], params["training"]["batch_size"] = "cuda", 150
-    split = protocols.create("counts", per_class={"query": 1, "validation": 1, "train": 38}).split(labels, 0)
+    split = protocols.create("counts", per_class={"query": 1, "validation": 1, "train": 38}).split(labels, [], 0)
     one = trainer(params, Group("dsdh", name, 16), 0, data, split)
     one.prime()
     one.epoch(0)

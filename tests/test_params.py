@@ -18,6 +18,8 @@ from pipeline.runtime.yaml12 import parse
 ROOT = Path(__file__).parent.parent
 CONTENT = parse((ROOT / "params.yaml").read_text())
 
+PROTOCOLS = "expected one of cifar10_full, cifar10_official, counts, hswd, lists, wr"
+
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     content = copy.deepcopy(CONTENT)
@@ -115,6 +117,7 @@ def test_a_mistake_gets_one_line(path: str, value: Any, line: str) -> None:
 
 
 PARTS = {"query": 3, "validation": 2, "train": 5}
+LISTS = {"protocol": "lists", "folder": "x", "validation": 9, "validation_from": "train"}
 
 
 @pytest.mark.parametrize(
@@ -155,16 +158,29 @@ def test_a_protocol_takes_just_its_own_numbers(numbers: dict[str, Any]) -> None:
         ({"protocol": "counts", "per_class": {**PARTS, "train": "5"}}, "split.per_class.train: expected integer; fo"),
         ({"protocol": "counts", "total": 3}, "split.total: expected a section with query, validation, train; found 3"),
         ({"protocol": "counts", "per_class": PARTS, "query": 3}, "split.query: protocol 'counts' takes per_class, tot"),
-        ({"protocol": "wrr"}, "split.protocol: expected one of counts, hswd, wr; found 'wrr' (did you mean 'wr'?)"),
-        ({"protocol": "count", "per_class": PARTS}, "split.protocol: expected one of counts, hswd, wr; found 'count' "),
-        ({"protocol": ["wr"]}, "split.protocol: expected one of counts, hswd, wr; found ['wr']"),
-        ({"per_class": PARTS}, "split.protocol: missing; expected one of counts, hswd, wr"),
+        ({"protocol": "wrr"}, f"split.protocol: {PROTOCOLS}; found 'wrr' (did you mean 'wr'?)"),
+        ({"protocol": "count", "per_class": PARTS}, f"split.protocol: {PROTOCOLS}; found 'count' "),
+        ({"protocol": ["wr"]}, f"split.protocol: {PROTOCOLS}; found ['wr']"),
+        ({"per_class": PARTS}, f"split.protocol: missing; {PROTOCOLS}"),
+        (
+            {"protocol": "lists", "folder": "x", "validation": 9},
+            "split.validation_from: missing; expected one of train",
+        ),
+        ({**LISTS, "validation_from": "test"}, "split.validation_from: expected one of train, database; found 'test'"),
+        ({**LISTS, "validation": 0}, "split.validation: expected greater than 0; found 0"),
+        ({**LISTS, "seed": 0}, "split.seed: unknown key"),
+        (
+            {"protocol": "cifar10_full", "query": 1000},
+            "split.query: protocol 'cifar10_full' takes no numbers; query is",
+        ),
         (None, "split: expected a section with protocol; found None"),
         (..., "split: missing; expected a section with protocol"),
     ],
 )
 def test_a_mistake_in_the_split_gets_one_line(split: Any, line: str) -> None:
-    problems = check(changed("split", split))
+    content = changed("split", split)
+    content["watch"]["lists"] = ["always"] if isinstance(split, dict) and "folder" in split else []
+    problems = check(content)
     assert len(problems) == 1, problems
     assert line in problems[0]
     assert "\n" not in problems[0]

@@ -97,7 +97,7 @@ def ready(method: str, quantizer: str, data: Prepared, device: str = "cpu") -> T
     params["compute"]["device"] = device
     params["backbone"]["input_size"] = 8
     params["training"] |= {"batch_size": 16, "augmentation": {"crop_padding": 1, "flip": True}}
-    split = protocols.create("hswd", query=10, train=80, validation=10).split(data.labels, 0)
+    split = protocols.create("hswd", query=10, train=80, validation=10).split(data.labels, [], 0)
     one = trainer(params, Group(method, quantizer, 16), 0, data, split)
     one.prime()
     one.network.train()

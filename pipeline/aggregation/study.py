@@ -220,8 +220,11 @@ def about(params: Params, layout: Layout) -> dict[str, Any]:
         "content_hash": manifest["content_hash"],
         "protocol": params["split"]["protocol"],
         "split": {part: split[part] for part in ("query", "database", "train", "validation")},
+        # A protocol that draws another split for each seed has no such key.
+        **({"split_fixed_by": split["fixed_by"]} if "fixed_by" in split else {}),
         "seeds": seeds,
         "backbone": params["backbone"],
+        "head": params["head"],
         "training": params["training"],
         **params["evaluation"],
         "informativeness": params["informativeness"] if params["informativeness"]["parts"] else "not measured",

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets._files import Files, inside
+from pipeline.preparation import lists
 from pipeline.runtime.errors import UserError
 
 CLASSES = "classes.txt"
@@ -18,8 +19,7 @@ def placed(labels: str) -> str:
 
 def lines(files: Files, name: str) -> list[tuple[int, str]]:
     """The stripped, non-empty lines of a text file, each with its line number (from 1)."""
-    # Not splitlines, which also splits at characters that a file name may contain.
-    return [(number, line.strip()) for number, line in enumerate(files.text(name).split("\n"), 1) if line.strip()]
+    return lists.lines(files.text(name))
 
 
 def class_names(files: Files, beside: str) -> list[str] | None:
@@ -58,10 +58,7 @@ def distinct(files: Files, name: str) -> list[str]:
 
 
 def multi_hot(files: Files, name: str, columns: int | None, why: str) -> tuple[list[str], npt.NDArray[np.uint8]]:
-    """Read a file of ``path y1 ... yC`` lines, each y 0 or 1.
-
-    The hashing literature (HashNet, DCH, ...) publishes its splits in this format. Columns are separated by blanks,
-    so a path can't contain blanks.
+    """Read a file of ``path y1 ... yC`` lines, see ``pipeline.preparation.lists``.
 
     Args:
         files: the dataset's files.
@@ -73,49 +70,8 @@ def multi_hot(files: Files, name: str, columns: int | None, why: str) -> tuple[l
         n paths, and labels (n, C) uint8.
 
     Raises:
-        UserError: a wrong number of columns, a y that is neither 0 nor 1, a path that leads out of the folder or occurs
-            twice, or no lines. The message names the file and the line.
+        UserError: the file is not in this form, or a path leads out of the folder. The message names the file and the
+            line.
     """
-    seen: dict[str, int] = {}
-    rows: list[bytes] = []
-    for number, line in lines(files, name):
-        where = f"{files.root / name}:{number}"
-        path, *values = line.split()
-        if columns is None:
-            columns, why = len(values), f"as line {number} has"
-        if len(values) != columns or not values:
-            raise UserError(
-                f"{where}: expected a path without blanks and {columns or 'some'} columns of 0 or 1 ({why}), "
-                f"found {len(values)} columns"
-            )
-        if columns == 1:
-            raise UserError(
-                f"{where}: one column after the path; expected one of 0 or 1 for each of at least two classes. If "
-                f"{values[0]} is the number of the image's class, write a CSV with the columns path and label"
-            )
-        wrong = [value for value in values if value not in ("0", "1")]
-        if wrong:
-            raise UserError(f"{where}: expected 0 or 1 after the path, found {wrong[0]!r}")
-        add(seen, inside(path, where), number, where)
-        rows.append("".join(values).encode())
-    if columns is None:
-        raise UserError(f"{files.root / name}: expected lines of a path and labels, found no lines")
-    labels = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(-1, columns) - ord("0")
-    return list(seen), labels.astype(np.uint8)
-
-
-def add(seen: dict[str, int], path: str, number: int, where: str) -> None:
-    """Record the line number of a path.
-
-    Args:
-        seen: line numbers by path; ``path`` is added.
-        path: the path.
-        number: its line number.
-        where: file and line, for the error message.
-
-    Raises:
-        UserError: the path is already on another line.
-    """
-    if path in seen:
-        raise UserError(f"{where}: {path} is already on line {seen[path]}")
-    seen[path] = number
+    found = lists.read(files.text(name), str(files.root / name), columns, why, inside)
+    return list(found.lines), found.labels

@@ -26,7 +26,8 @@ WANTED = (
 class Cifar10(Dataset):
     """CIFAR-10's published train and test sets pooled, 6,000 images per class, as in both papers.
 
-    The protocol draws its own split. A number of images other than 60,000 is a warning, not an error.
+    The protocol draws its own split. Ids begin with ``train/`` or ``test/``, the part that the image was published in.
+    A number of images other than 60,000 is a warning, not an error.
 
     Args:
         path: a folder that contains ``cifar-10-batches-py/`` (the published python version), or a folder or zip
@@ -59,7 +60,8 @@ class Cifar10(Dataset):
         files.require(names, "of CIFAR-10's files", "download the archive again")
         parts = [_batch(files, name) for name in names]
         self._pixels = np.concatenate([pixels for pixels, _, _ in parts])
-        self.ids = [file for _, _, files_of in parts for file in files_of]
+        of = {batch: "test" if batch == "test_batch" else "train" for batch in BATCHES}
+        self.ids = [f"{of[batch]}/{file}" for batch, (_, _, own) in zip(BATCHES, parts, strict=True) for file in own]
         self.labels = np.eye(len(CLASSES), dtype=np.uint8)[np.concatenate([labels for _, labels, _ in parts])]
 
     def _read_folders(self, files: Files) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipeline.datasets import _lists
 from pipeline.datasets._files import EXTENSIONS, Files, inside
 from pipeline.datasets._folder import ImageFiles
+from pipeline.preparation import lists
 from pipeline.runtime.errors import UserError
 
 WANTED = "a folder or zip archive of images"
@@ -78,7 +79,7 @@ def _csv(files: Files, name: str) -> Labelled:
             if len(fields) != len(header):
                 raise UserError(f"{where}: expected {len(header)} columns as in the header, found {len(fields)}")
             path, label = (fields[header.index(column)] for column in COLUMNS)
-            _lists.add(rows, inside(path, where), reader.line_num, where)
+            lists.add(rows, inside(path, where), reader.line_num, where)
             labels_of.append([text.strip() for text in re.split(r"[|;]", label) if text.strip()])
     except csv.Error as error:
         raise UserError(f"{files.root / name}:{reader.line_num}: not a CSV file ({error})") from None

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +28,8 @@ from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout
 
+#: Draws the split of a seed.
+Draw = Callable[[int], splits.Split]
 #: Relative and absolute tolerance, since versions of NumPy or pandas may sum in a different order.
 TOLERANCE = 1e-9
 
@@ -51,9 +54,11 @@ def verify(params: Params, root: Path = Path()) -> str:
         raise UserError(f"{layout.data} is missing; run `dvc pull` or `dvc repro`")
     data = arrays.load(layout.data)
     problems += _told("data", _unless_intact(data.check))
+    # Cells of a seed share its split, and reading the lists of a split takes seconds.
+    drawn = cache(lambda seed: protocols.draw(params["split"], data.labels, data.ids, seed))
     with TemporaryDirectory() as folder:
         for cell in there:
-            problems += _told(cell.name, _cell(params, cell, data, layout, Path(folder)))
+            problems += _told(cell.name, _cell(params, cell, data, drawn, layout, Path(folder)))
         problems += _told("tables", _tables(params, layout, Path(folder))) if there else []
     if problems:
         raise UserError("\n".join(problems))
@@ -81,7 +86,7 @@ def _unless_intact(check: Callable[..., None], *arguments: Any) -> Iterator[str]
         yield str(error)
 
 
-def _cell(params: Params, cell: Cell, data: arrays.Prepared, layout: Layout, aside: Path) -> Iterator[str]:
+def _cell(params: Params, cell: Cell, data: arrays.Prepared, drawn: Draw, layout: Layout, aside: Path) -> Iterator[str]:
     """Contradictions between a cell's split, codes and metrics."""
     codes, trained = layout.codes(cell), layout.train(cell)
     for folder in (layout.split(cell.seed), codes, trained):
@@ -89,8 +94,7 @@ def _cell(params: Params, cell: Cell, data: arrays.Prepared, layout: Layout, asi
             yield f"{folder} is missing; run `dvc pull` or `dvc repro`"
             return
     split = splits.load(layout.split(cell.seed))
-    if protocols.draw(params["split"], data.labels, cell.seed).digest() != split.digest():
-        yield f"the split of seed {cell.seed} isn't the one that the protocol draws"
+    yield from _split(cell.seed, split, drawn)
     for folder in (layout.tuning(cell.group), trained, codes, layout.metrics(cell)):
         record = provenance.read(folder)
         for name in record.files if record else ():
@@ -107,6 +111,17 @@ def _cell(params: Params, cell: Cell, data: arrays.Prepared, layout: Layout, asi
     target.mkdir()
     evaluate_cell(params["evaluation"], cell, trained, codes, target)
     yield from _differing(layout.metrics(cell), target)
+
+
+def _split(seed: int, split: splits.Split, drawn: Draw) -> Iterator[str]:
+    """Whether a seed's split differs from the one that the protocol draws, or why it can't be drawn again."""
+    try:
+        again = drawn(seed)
+    except UserError as error:  # such as lists that aren't on this machine
+        yield f"the split of seed {seed} can't be drawn again ({error})"
+        return
+    if again.digest() != split.digest():
+        yield f"the split of seed {seed} isn't the one that the protocol draws"
 
 
 def _tables(params: Params, layout: Layout, aside: Path) -> Iterator[str]:

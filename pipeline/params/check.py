@@ -161,9 +161,13 @@ def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
 
 def _unwatched(content: dict[str, Any]) -> list[str]:
     """Errors for ``watch`` entries that don't match the paths: a given file must be watched, and nothing else."""
-    path, weights = (_part(content, *keys, kind=str) for keys in (("dataset", "path"), ("backbone", "weights")))
     problems = []
-    for name, key, found in (("dataset", "dataset.path", path), ("weights", "backbone.weights", weights)):
+    for name, *place in (
+        ("dataset", "dataset", "path"),
+        ("weights", "backbone", "weights"),
+        ("lists", "split", "folder"),
+    ):
+        key, found = ".".join(place), _part(content, *place, kind=str)
         given = found and found not in NO_FILES
         watched = content.get("watch", {}).get(name) if isinstance(content.get("watch"), dict) else None
         if isinstance(watched, list) and bool(watched) != bool(given):

@@ -295,6 +295,7 @@ def _hyperparameters(name: str) -> Any:
 class Watch(TypedDict):
     dataset: Annotated[list[Literal["always"]], Distinct]
     weights: Annotated[list[Literal["always"]], Distinct]
+    lists: Annotated[list[Literal["always"]], Distinct]
 
 
 @section

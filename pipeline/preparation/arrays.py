@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,12 +36,14 @@ class Prepared:
         manifest: the content of ``manifest.json``.
         digests: concatenated SHA-256s (32 bytes each) of consecutive chunks of ``CHUNK`` images; empty if the images
             don't come from ``prepare``.
+        ids: n strings that identify the images (``Dataset.ids``); empty if the images don't come from ``prepare``.
     """
 
     images: Images
     labels: npt.NDArray[np.uint8]
     manifest: dict[str, Any]
     digests: bytes = b""
+    ids: Sequence[str] = ()
 
     def check(self, indices: npt.NDArray[np.int64] | None = None) -> None:
         """Compare images with their recorded hashes; each chunk is checked once per process.
@@ -174,4 +177,6 @@ def _opened(folder: Path, description: str) -> Prepared:
     ids = (folder / "ids.txt").read_bytes()
     if hashlib.sha256(known + packed.tobytes() + ids).hexdigest() != manifest["content_hash"]:
         raise stored.damaged(folder / "labels.npy", "labels, ids.txt or images.sha256 have changed")
-    return Prepared(images, unpack_labels(packed, len(manifest["classes"])), manifest, known)
+    # Not splitlines, which also splits at characters that a file name may contain.
+    names = ids.decode("utf-8").removesuffix("\n").split("\n")
+    return Prepared(images, unpack_labels(packed, len(manifest["classes"])), manifest, known, names)

@@ -20,7 +20,8 @@ PARTS = ("query", "database", "train", "validation")
 class Split:
     """Sorted image indices of the four parts, each (n,) int64.
 
-    ``query`` and ``database`` are disjoint. ``train`` and ``validation`` are disjoint subsets of ``database``.
+    ``query`` is disjoint from all other parts, and ``train`` from ``validation``. Protocols that draw a split draw
+    ``train`` and ``validation`` from ``database``; in some published lists (MIRFLICKR's) ``train`` lies outside it.
     """
 
     query: Indices
@@ -45,12 +46,9 @@ class Split:
                 raise UserError(f"split: {name} must hold at least one image and none twice; it has {count}")
             if min(members) < 0 or max(members) >= num_images:
                 raise UserError(f"split: {name} names images outside the dataset's {num_images}")
-        for a, b in (("query", "database"), ("train", "validation")):
+        for a, b in (("query", "database"), ("query", "train"), ("query", "validation"), ("train", "validation")):
             if parts[a] & parts[b]:
                 raise UserError(f"split: {a} and {b} share {len(parts[a] & parts[b])} images; expected none")
-        for name in ("train", "validation"):
-            if not parts[name] <= parts["database"]:
-                raise UserError(f"split: {name} must lie inside the database")
 
     def training_indices(self, part: Literal["train", "database"]) -> Indices:
         """Sorted indices of the images to train on: ``train``, or ``database`` without the validation images."""
@@ -64,7 +62,9 @@ class Split:
         return total.hexdigest()
 
 
-def write(split: Split, target: Path, *, protocol: str, seed: int, manifest: dict[str, Any]) -> None:
+def write(
+    split: Split, target: Path, *, protocol: str, seed: int, manifest: dict[str, Any], fixed_by: str | None = None
+) -> None:
     """Check a split against the dataset's manifest, then write ``<part>.npy`` (int64) and ``split.json``.
 
     Args:
@@ -72,6 +72,7 @@ def write(split: Split, target: Path, *, protocol: str, seed: int, manifest: dic
         target: the folder to write into.
         protocol, seed: how the split was drawn; stored in ``split.json``.
         manifest: the prepared data's ``manifest.json``.
+        fixed_by: ``Protocol.fixed_by``; stored in ``split.json`` unless it is None.
 
     Raises:
         UserError: the split is invalid, see ``Split.check``.
@@ -85,6 +86,7 @@ def write(split: Split, target: Path, *, protocol: str, seed: int, manifest: dic
         **{part: len(getattr(split, part)) for part in PARTS},
         "split_hash": split.digest(),
         "content_hash": manifest["content_hash"],
+        **({} if fixed_by is None else {"fixed_by": fixed_by}),
     }
     write_json(target / "split.json", record)
 

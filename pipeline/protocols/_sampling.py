@@ -9,14 +9,14 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.preparation.splits import Split
+from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.ranges import Part
 
 Labels = npt.NDArray[np.uint8]
 
 
-def permutation(n: int, seed: int) -> npt.NDArray[np.int64]:
+def permutation(n: int, seed: int) -> Indices:
     """A seeded random order of n items.
 
     Items are sorted by raw Philox output. ``Generator.permutation`` isn't used: NumPy keeps the stream of a bit
@@ -47,19 +47,38 @@ def per_class(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) 
     drawn = {}
     parts: tuple[Part, ...] = ("query", "validation", "train")
     for part in parts:
-        wanted = numbers[part]
-        chosen = []
-        for label in range(labels.shape[1]):
-            candidates = order[(labels[order, label] > 0) & free[order]]
-            if len(candidates) < wanted:
-                raise UserError(
-                    f"{key.format(part=part)}: class number {label} has {len(candidates)} images left for {part}, "
-                    f"{wanted} are wanted of each class"
-                )
-            chosen.append(candidates[:wanted])
-            free[candidates[:wanted]] = False
-        drawn[part] = np.concatenate(chosen)
+        drawn[part] = of_each_class(labels, order[free[order]], numbers[part], part, key.format(part=part))
+        free[drawn[part]] = False
     return _split(len(labels), drawn)
+
+
+def of_each_class(labels: Labels, order: Indices, wanted: int, part: Part, key: str) -> Indices:
+    """Draw ``wanted`` images of each class in turn; each image is drawn at most once.
+
+    Args:
+        labels: multi-hot, (n, C) of 0/1.
+        order: the images to draw from, in the order in which they are drawn.
+        wanted: images per class.
+        part: what they are drawn for, for the error message.
+        key: start of the error message.
+
+    Returns:
+        wanted * C indices, by class.
+
+    Raises:
+        UserError: a class has too few images left.
+    """
+    free, chosen = np.ones(len(order), dtype=bool), []
+    for label in range(labels.shape[1]):
+        places = np.flatnonzero((labels[order, label] > 0) & free)
+        if len(places) < wanted:
+            raise UserError(
+                f"{key}: class number {label} has {len(places)} images left for {part}, {wanted} are wanted of each "
+                "class"
+            )
+        free[places[:wanted]] = False
+        chosen.append(order[places[:wanted]])
+    return np.concatenate(chosen)
 
 
 def in_total(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) -> Split:
@@ -76,21 +95,35 @@ def in_total(labels: Labels, numbers: Mapping[Part, int], seed: int, key: str) -
     Raises:
         UserError: too few labelled images are left.
     """
-    order = permutation(len(labels), seed)
-    left = order[labels[order].any(axis=1)]
+    left = permutation(len(labels), seed)
     drawn = {}
     parts: tuple[Part, ...] = ("query", "train", "validation")
     for part in parts:
-        wanted = numbers[part]
-        if len(left) < wanted:
-            raise UserError(
-                f"{key.format(part=part)}: {len(left)} labelled images are left for {part}, {wanted} are wanted"
-            )
-        drawn[part], left = left[:wanted], left[wanted:]
+        drawn[part] = labelled(labels, left, numbers[part], part, key.format(part=part))
+        left = left[~np.isin(left, drawn[part])]
     return _split(len(labels), drawn)
 
 
-def _split(n: int, drawn: dict[Part, npt.NDArray[np.int64]]) -> Split:
+def labelled(labels: Labels, order: Indices, wanted: int, part: Part, key: str) -> Indices:
+    """The first ``wanted`` images of ``order`` that have a label.
+
+    Args:
+        labels: multi-hot, (n, C) of 0/1.
+        order: the images to draw from, in the order in which they are drawn.
+        wanted: number of images.
+        part: what they are drawn for, for the error message.
+        key: start of the error message.
+
+    Raises:
+        UserError: there are too few labelled images.
+    """
+    found = order[labels[order].any(axis=1)]
+    if len(found) < wanted:
+        raise UserError(f"{key}: {len(found)} labelled images are left for {part}, {wanted} are wanted")
+    return found[:wanted]
+
+
+def _split(n: int, drawn: dict[Part, Indices]) -> Split:
     """The split of n images with the drawn parts, sorted; validation and train stay in the database."""
     database = np.setdiff1d(np.arange(n), drawn["query"])
     return Split(database=database, **{part: np.sort(indices) for part, indices in drawn.items()})

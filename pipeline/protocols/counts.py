@@ -1,5 +1,7 @@
 """``counts``: numbers of your own, of each class or in total; all but the query is the database."""
 
+from collections.abc import Sequence
+
 from pipeline.preparation.splits import Split
 from pipeline.protocols import Protocol
 from pipeline.protocols._sampling import Labels, in_total, per_class
@@ -35,6 +37,6 @@ class Counts(Protocol):
         if missing := [part for part in PARTS if part not in given]:
             raise UserError(f"protocol 'counts' needs {self.key}: {', '.join(missing)}")
 
-    def split(self, labels: Labels, seed: int) -> Split:
+    def split(self, labels: Labels, ids: Sequence[str], seed: int) -> Split:
         draw = in_total if self.key == "total" else per_class
         return draw(labels, self.numbers, seed, f"split.{self.key}.{{part}}")

@@ -1,5 +1,7 @@
 """``hswd``: the HSWD paper's split: query, train and validation at random, whatever their classes."""
 
+from collections.abc import Sequence
+
 from pipeline.preparation.splits import Split
 from pipeline.protocols import Protocol
 from pipeline.protocols._sampling import Labels, in_total
@@ -26,5 +28,5 @@ class HSWD(Protocol):
     def __init__(self, *, query: PositiveInt, train: PositiveInt, validation: PositiveInt) -> None:
         self.numbers: dict[Part, int] = {"query": query, "train": train, "validation": validation}
 
-    def split(self, labels: Labels, seed: int) -> Split:
+    def split(self, labels: Labels, ids: Sequence[str], seed: int) -> Split:
         return in_total(labels, self.numbers, seed, "split.{part}")

@@ -1,5 +1,7 @@
 """``wr``: the WR paper's split: 100 query, 100 validation and 500 train images of each class."""
 
+from collections.abc import Sequence
+
 from pipeline.preparation.splits import Split
 from pipeline.protocols import Protocol
 from pipeline.protocols._sampling import Labels, per_class
@@ -20,5 +22,5 @@ class WR(Protocol):
     The numbers are fixed, so the protocol has no arguments. For other numbers, use ``counts`` with ``per_class``.
     """
 
-    def split(self, labels: Labels, seed: int) -> Split:
+    def split(self, labels: Labels, ids: Sequence[str], seed: int) -> Split:
         return per_class(labels, NUMBERS, seed, "split.protocol 'wr'")

@@ -4,8 +4,8 @@ All outputs of a study are in ``results/<study>/``, with one folder per stage:
 
     data/            packed images and labels, manifest.json            (prepare)
     splits/<seed>/   query, database, train, validation indices         (split)
-    shared/<stage>/  record of the code and params that all cells       (shared-<stage>,
-                     share, and of raw files and weights, if any         files-dataset, files-weights)
+    shared/<stage>/  record of the code and params that all cells       (shared-<stage>, files-dataset,
+                     share; of raw files, weights and lists, if any      files-weights, files-lists)
     tuning/<group>/  the setting that a (method, quantizer, bits) uses  (tune)
     train/<cell>/    weights, per-epoch history, training metrics       (train)
     codes/<cell>/    packed codes with their labels and image indices   (encode)
@@ -140,6 +140,9 @@ class Layout:
     @property
     def raw_files(self) -> Path:
         return self.folder / "shared" / "prepare" / "files"
+
+    def lists(self, stage: str) -> Path:
+        return self.folder / "shared" / stage / "lists"
 
     def weights_file(self, stage: str) -> Path:
         return self.folder / "shared" / stage / "weights"

@@ -25,7 +25,7 @@ from pipeline.runtime.yaml12 import parse
 PROJECT = Path(__file__).parents[2]
 RECORD = "made_of.json"
 #: Params, by section, that are left out of records: the location of a file doesn't change a result.
-PLACES = {"dataset": ("path",)}
+PLACES = {"dataset": ("path",), "split": ("folder",)}
 #: Outputs identified by their content: the JSON file and the key in it that hold the content's hash.
 IDENTIFIED = {"data": ("manifest.json", "content_hash"), "splits": ("split.json", "split_hash")}
 

@@ -49,7 +49,7 @@ def trainers(params: Params, method: str, batch_size: int, data: Prepared) -> di
         UserError: the batch size is larger than an epoch.
     """
     section, seed = params["timing"], params["grid"]["seeds"][0]
-    split = protocols.draw(params["split"], data.labels, seed)
+    split = protocols.draw(params["split"], data.labels, data.ids, seed)
     ready = {}
     for quantizer in section["quantizers"]:
         group = Group(method, quantizer, section["bits"])

@@ -29,9 +29,11 @@ def tuning_split(params: Params, data: Prepared, seed: int) -> Split:
     Raises:
         UserError: a part has no images left.
     """
-    seeds = params["grid"]["seeds"]
-    drawn, *others = (protocols.draw(params["split"], data.labels, one) for one in (seed, *seeds))
-    queries = reduce(np.union1d, (other.query for other in others))
+    seeds, protocol = params["grid"]["seeds"], protocols.chosen(params["split"])
+    # A fixed split has the same query images for every seed.
+    others = [] if protocol.fixed_by else seeds
+    drawn, *further = (protocol.split(data.labels, data.ids, one) for one in (seed, *others))
+    queries = reduce(np.union1d, (other.query for other in further), drawn.query)
     kept = {part: np.setdiff1d(getattr(drawn, part), queries) for part in ("database", "train", "validation")}
     if empty := [part for part, indices in kept.items() if not len(indices)]:
         raise UserError(

@@ -95,7 +95,7 @@ def _goes_through_the_chain(data: arrays.Prepared, folder: Path) -> None:
         stage.mkdir()
     labelled = int(data.labels.any(axis=1).sum())
     numbers = {"query": 1, "validation": 1, "train": labelled - 2}
-    drawn = protocols.create("counts", total=numbers).split(data.labels, 0)
+    drawn = protocols.create("counts", total=numbers).split(data.labels, [], 0)
     splits.write(drawn, split, protocol="counts", seed=0, manifest=data.manifest)
     drawn = splits.load(split)
     train(params, {}, cell, data, drawn, trained)

@@ -76,7 +76,10 @@ def test_batches_of_python_2_are_read(batches: Path, tmp_path: Path) -> None:
     dataset = opened(batches)
     assert dataset.class_names == CLASSES
     expected = [batch(number) for number in range(6)]
-    assert dataset.ids == [name for part in expected for name in part["filenames"]]
+    folders = [*["train"] * 5, "test"]
+    assert dataset.ids == [
+        f"{of}/{name}" for of, part in zip(folders, expected, strict=True) for name in part["filenames"]
+    ]
     assert dataset.labels.argmax(axis=1).tolist() == [label for part in expected for label in part["labels"]]
     assert np.array_equal(pixels(dataset, 32), np.concatenate([planes(number) for number in range(6)]))
     sound(dataset, "cifar10", tmp_path / "data")

@@ -267,7 +267,7 @@ def digits() -> tuple[Prepared, Split]:
     images = np.stack([square(dataset.image(row), 8) for row in range(len(dataset.ids))])
     data = Prepared(images, dataset.labels, {})
     counts = {"query": 10, "validation": 5, "train": 10}
-    return data, protocols.create("counts", per_class=counts).split(data.labels, 0)
+    return data, protocols.create("counts", per_class=counts).split(data.labels, [], 0)
 
 
 SETTINGS: dict[str, Any] = {

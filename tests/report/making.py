@@ -13,7 +13,10 @@ from pipeline.report.tables import Table, build
 from tests.report.test_tables import build_tables
 
 PUBLISHED = ["wr-table1", "wr-table2", "wr-table3", "hswd-table4", "hswd-table5", "hswd-table6"]
-BACKBONE = {"backbone": {"name": "cnn", "weights": "none", "input_size": 8}}
+BACKBONE = {
+    "backbone": {"name": "cnn", "weights": "none", "input_size": 8, "frozen": False},
+    "head": {"hidden": [], "dropout": 0.0, "normalize": "none"},
+}
 
 
 def beside(dataset: str | None = "cifar10", *tables: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pytest
 
 from pipeline import report
 from pipeline.report.source import ABOUT, read
+from pipeline.report.tables import build
 from pipeline.runtime.errors import UserError
 from tests.conftest import Project
 
@@ -43,7 +44,8 @@ def about(**changes: Any) -> dict[str, Any]:
         "protocol": "counts",
         "split": {"query": 300, "database": 1497, "train": 1000, "validation": 200},
         "seeds": [0, 1, 2, 3, 4],
-        "backbone": {"name": "cnn", "weights": "none", "input_size": 8},
+        "backbone": {"name": "cnn", "weights": "none", "input_size": 8, "frozen": False},
+        "head": {"hidden": [], "dropout": 0.0, "normalize": "none"},
         "training": {"epochs": 15, "batch_size": 64, "selection": "validation"},
         "ties": "expected",
         "top_k": None,
@@ -350,6 +352,16 @@ def test_captions_state_the_protocol(made: Path) -> None:
                      "best validation mAP", "exact expectation", "paired two-sided t-test"):  # fmt: skip
             assert part in text, (name, part)
     assert "Optimistic" not in page(made).text and "Incomplete" not in page(made).text
+
+
+@pytest.mark.parametrize("fixed_by", ["lists", None])
+def test_captions_say_that_the_split_is_fixed(tmp_path: Path, fixed_by: str | None) -> None:
+    changes = {} if fixed_by is None else {"split_fixed_by": fixed_by}
+    built = build(read(build_tables(tmp_path / "tables", informativeness=True, **changes)))
+    told = [table.name for table in built if any("The split is fixed by" in line for line in table.caption)]
+    assert told == ([] if fixed_by is None else ["results", "metrics", "balance", "informativeness", "cells"])
+    if fixed_by:
+        assert "The split is fixed by lists; seeds differ only in training." in built[0].caption
 
 
 def test_what_all_cells_share_is_said_once(made: Path) -> None:

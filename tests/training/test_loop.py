@@ -31,7 +31,7 @@ def test_images_read_from_disk_train_the_same_weights(
     np.save(tmp_path / "images.npy", random.integers(0, 256, (120, 8, 8, 3), dtype=np.uint8))
     labels = np.eye(4, dtype=np.uint8)[np.arange(120) % 4]
     data = Prepared(np.load(tmp_path / "images.npy", mmap_mode="r"), labels, {"content_hash": "x"})
-    split = protocols.create("counts", per_class={"query": 5, "validation": 5, "train": 15}).split(labels, 0)
+    split = protocols.create("counts", per_class={"query": 5, "validation": 5, "train": 15}).split(labels, [], 0)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["training"] |= {"epochs": 2, "batch_size": 16}
     written = []

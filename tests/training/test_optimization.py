@@ -82,7 +82,7 @@ def data() -> tuple[Prepared, Any]:
     random = np.random.default_rng(0)
     labels = np.eye(4, dtype=np.uint8)[np.arange(120) % 4]
     images = random.integers(0, 256, (120, 8, 8, 3), dtype=np.uint8)
-    split = protocols.create("counts", per_class={"query": 5, "validation": 5, "train": 15}).split(labels, 0)
+    split = protocols.create("counts", per_class={"query": 5, "validation": 5, "train": 15}).split(labels, [], 0)
     return Prepared(images, labels, {"content_hash": "x"}), split
 
 

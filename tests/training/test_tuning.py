@@ -98,8 +98,8 @@ def test_query_images_have_no_say(method: str, selection: str, params: dict[str,
     params["tune"] = {"seeds": [SEED]}
     labels = np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
     params["grid"]["seeds"] = [0, 1]
-    query = np.union1d(*(protocols.draw(params["split"], labels, seed).query for seed in (0, 1)))
-    query = np.union1d(query, protocols.draw(params["split"], labels, SEED).query)
+    query = np.union1d(*(protocols.draw(params["split"], labels, [], seed).query for seed in (0, 1)))
+    query = np.union1d(query, protocols.draw(params["split"], labels, [], SEED).query)
 
     def spoil(images: Any, labels: Any) -> None:
         images[query] = 255 - images[query]
@@ -137,7 +137,7 @@ def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Pa
     """As if params.yaml said so; and the record names it."""
     prepared(data_of(tmp_path))
     images, classes = np.load(data_of(tmp_path) / "images.npy"), np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
-    data, split = Prepared(images, classes, {"content_hash": "x"}), protocols.draw(params["split"], classes, 0)
+    data, split = Prepared(images, classes, {"content_hash": "x"}), protocols.draw(params["split"], classes, [], 0)
     setting = {"weight": 0.7, "learning_rate": 0.004}
     said = deepcopy(params)
     said["quantizers"]["wr"]["weight"] = 0.7
@@ -173,8 +173,8 @@ def test_trials_are_apart_from_all_query_images(params: dict[str, Any], tmp_path
     labels = np.eye(4, dtype=np.uint8)[np.arange(200) % 4]
     data = Prepared(np.load(folder / "images.npy"), labels, {})
     params["grid"]["seeds"] = [0, 1, 2]
-    split, drawn = tuning_split(params, data, SEED), protocols.draw(params["split"], labels, SEED)
-    queries = {int(i) for seed in (0, 1, 2, SEED) for i in protocols.draw(params["split"], labels, seed).query}
+    split, drawn = tuning_split(params, data, SEED), protocols.draw(params["split"], labels, [], SEED)
+    queries = {int(i) for seed in (0, 1, 2, SEED) for i in protocols.draw(params["split"], labels, [], seed).query}
     for part in ("train", "validation", "database"):
         kept = set(getattr(split, part).tolist())
         assert kept == set(getattr(drawn, part).tolist()) - queries

@@ -2,6 +2,7 @@
 
 from pipeline.report.rows import records
 from pipeline.report.source import Source, measured
+from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.comparison import star_caption
 from pipeline.report.tables.model import Column, Table
 from pipeline.report.tables.values import key_columns, keys, starred
@@ -25,6 +26,7 @@ def balance(source: Source) -> Table:
     caption = [
         "Codes of the database; mean ± standard deviation over seeds.",
         "Uniform codes have imbalance and correlation 0; codes that retrieve well follow the classes and can't.",
+        *split_caption(source),
         *star_caption(source),
     ]
     return Table("balance", "Code balance", caption, columns, rows)

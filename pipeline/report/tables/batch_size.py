@@ -3,6 +3,7 @@
 from pipeline.aggregation import BASELINE, KEYS
 from pipeline.report.rows import Row, records
 from pipeline.report.source import Source
+from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.model import Column, Table, Value, missing
 from pipeline.report.tables.values import change, key_columns, keys, mean, whole
 
@@ -27,6 +28,7 @@ def batch_size(source: Source) -> Table:
         "mAP of validation images, which rank the training images: its level is not that of the results table.",
         "Epochs, learning rate and weights are params.yaml's at every size, none tuned for it; larger batches take",
         "fewer steps. The WR paper holds that its regularizer gains from larger ones; compare within a batch size.",
+        *split_caption(source),
     ]
     return Table("batch-size", "Batch size", caption, columns, cells)
 

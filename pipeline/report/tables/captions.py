@@ -1,5 +1,7 @@
 """Caption sentences shared by several tables: the protocol and the tuning behind the numbers."""
 
+from typing import Any
+
 from pipeline.report.source import Source
 
 SELECTION = {
@@ -22,13 +24,28 @@ def protocol_caption(source: Source) -> list[str]:
 
 
 def run_caption(source: Source) -> list[str]:
-    """Dataset, split and backbone."""
+    """Dataset, split and backbone, and whether the split is fixed."""
     about = source.about
     counts = ", ".join(f"{part} {number}" for part, number in about["split"].items())
     dataset = f"Dataset {about['dataset']} ({about['images']} images, {about['classes']} classes)"
-    further = [f"{key} {value}" for key, value in about["backbone"].items() if key not in ("name", "input_size")]
-    backbone = ", ".join([f"backbone {about['backbone']['name']}", *further])
-    return [f"{dataset}; protocol {about['protocol']} ({counts} images); {backbone}."]
+    return [f"{dataset}; protocol {about['protocol']} ({counts} images); {_backbone(about)}.", *split_caption(source)]
+
+
+def _backbone(about: dict[str, Any]) -> str:
+    section = about["backbone"]
+    further = [f"{key} {value}" for key, value in section.items() if key not in ("name", "input_size", "frozen")]
+    if section["frozen"]:
+        units = " and ".join(map(str, about["head"]["hidden"]))
+        further.append(
+            f"frozen: only heads are trained ({f'hidden layers of {units}' if units else 'one linear layer'})"
+        )
+    return ", ".join([f"backbone {section['name']}", *further])
+
+
+def split_caption(source: Source) -> list[str]:
+    """What fixes the split, if it is the same for every seed: then tests over seeds are tests over trainings alone."""
+    fixed_by = source.about.get("split_fixed_by")
+    return [] if fixed_by is None else [f"The split is fixed by {fixed_by}; seeds differ only in training."]
 
 
 def epoch_caption(source: Source) -> list[str]:

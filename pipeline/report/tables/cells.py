@@ -2,6 +2,7 @@
 
 from pipeline.report.rows import Row, records
 from pipeline.report.source import Source, number
+from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.model import NONE, Column, Table, Value, missing
 
 TEXTS = (
@@ -20,7 +21,7 @@ def cells(source: Source) -> Table:
             if name not in kept and all(row[name] == text for row in rows)}  # fmt: skip
     names = [str(name) for name in source.cells.columns if name not in same]
     columns = [Column(_title(name, source), name not in TEXTS, plain=name) for name in names]
-    caption = ["Every cell: one training run of one method, quantizer, code length and seed."]
+    caption = ["Every cell: one training run of one method, quantizer, code length and seed.", *split_caption(source)]
     if same:
         shared = ", ".join(f"{_title(name, source)} {text or NONE}" for name, text in same.items())
         caption.append(f"The same in all of them: {shared}.")

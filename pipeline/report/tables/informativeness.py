@@ -2,6 +2,7 @@
 
 from pipeline.report.rows import records
 from pipeline.report.source import Source, measured
+from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.comparison import comparison, comparison_columns, test_caption
 from pipeline.report.tables.model import Column, Table, Value
 from pipeline.report.tables.values import key_columns, keys, mean
@@ -24,6 +25,7 @@ def informativeness(source: Source) -> Table:
     caption = [
         "Mutual information of images and codes in nats, estimated by MINE (Belghazi et al. 2018).",
         "Each value is the Donsker-Varadhan lower bound on held-out pairs; a negative one is a loose bound.",
+        *split_caption(source),
         *test_caption(source),
     ]
     return Table("informativeness", "Informativeness", caption, columns, rows)

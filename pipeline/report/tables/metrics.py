@@ -2,6 +2,7 @@
 
 from pipeline.report.rows import records
 from pipeline.report.source import Source
+from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.comparison import comparison, comparison_columns, test_caption
 from pipeline.report.tables.model import Column, Table, Value
 from pipeline.report.tables.values import key_columns, keys, mean
@@ -20,7 +21,12 @@ def metrics(source: Source) -> Table:
         for name in source.metrics
         for row in records(source.results)
     ]
-    caption = ["The other metrics, compared with the baseline as mAP is.", *_limits(source), *test_caption(source)]
+    caption = [
+        "The other metrics, compared with the baseline as mAP is.",
+        *_limits(source),
+        *split_caption(source),
+        *test_caption(source),
+    ]
     return Table("metrics", "Precision", caption, columns, rows)
 
 

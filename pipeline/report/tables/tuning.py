@@ -5,7 +5,7 @@ from dataclasses import replace
 from pipeline.aggregation import KEYS
 from pipeline.report.rows import Row, records
 from pipeline.report.source import Source, number
-from pipeline.report.tables.captions import tuning_caption
+from pipeline.report.tables.captions import split_caption, tuning_caption
 from pipeline.report.tables.model import Column, Table, Value, missing
 from pipeline.report.tables.values import deviation, exact, key_columns, keys, whole
 
@@ -28,6 +28,7 @@ def tuning(source: Source) -> Table:
     caption = [
         "The setting of each quantizer with the best mean mAP of validation images, which rank the training images.",
         "The chosen value is the best of several and so optimistic; its level is not that of the results table.",
+        *split_caption(source),
         *tuning_caption(source),
     ]
     return Table("tuning", "Tuning", caption, columns, [_chosen(trials) for trials in _grouped(source)])
@@ -47,7 +48,11 @@ def tuning_curve(source: Source) -> Table:
         [*keys(row), whole(row, "trial"), Value(row["setting"]), _mean(row), whole(row, "n"), Value(row["chosen"])]
         for row in records(source.tuning)
     ]
-    caption = ["Every setting that tuning tried, in the order of trials.", *tuning_caption(source)]
+    caption = [
+        "Every setting that tuning tried, in the order of trials.",
+        *split_caption(source),
+        *tuning_caption(source),
+    ]
     return Table("tuning-curve", "Every setting tried", caption, columns, rows)
 
 
