@@ -1,32 +1,115 @@
-"""The pairwise likelihood, and weights that balance similar and dissimilar pairs."""
+"""The pairwise likelihood of a batch and other images, with a weight for each pair."""
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+# Pairs of a block on a CPU. Their psi, 1 MiB in float32, stay in the cache from one product to the next.
+_BLOCK = 1 << 18
+# Pairs that torch computes in about a millisecond; loading the compiled code takes 0.5 s.
+_SMALL = 1 << 18
 
-def pairwise_cost(psi: Tensor, alike: Tensor) -> Tensor:
-    """Negative log-likelihood of each pair's similarity, log(1 + exp psi_ij) - s_ij psi_ij.
 
-    The model is P(s_ij = 1) = sigmoid(psi_ij) (Li et al. 2016, DPSH, eq. 2).
+def likelihood(codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+    """Weighted negative log-likelihood of pairs, mean_ij |w_ij| (log(1 + exp psi_ij) - s_ij psi_ij).
+
+    The model is P(s_ij = 1) = sigmoid(psi_ij) with psi_ij = codes_i . others_j (Li et al. 2016, DPSH, eq. 2). The cost
+    of a similar pair is log(1 + exp -psi), that of a dissimilar pair log(1 + exp psi), so the sign of a weight can
+    say which one it is. All images of a label set have the same weights.
+
+    Gradients go to ``codes`` and ``others``. They are computed together with the cost, so no (b, n) matrix is kept for
+    the backward pass. They can't be differentiated again.
 
     Args:
-        psi: (b, n), larger for more similar codes.
-        alike: (b, n), s_ij in {0, 1} or bool.
+        codes: (b, K).
+        others: (n, K).
+        weights: (G, b), of each label set and each image of the batch; see ``signed``.
+        sets: (n,) int64, the label set of each of the others.
 
     Returns:
-        (b, n), one cost per pair, not summed.
+        A 0-dim tensor.
     """
-    return functional.softplus(psi) - alike * psi
+    cost: Tensor = _Likelihood.apply(codes, others, weights, sets)
+    return cost
 
 
-def balance_weights(alike: Tensor) -> tuple[Tensor, Tensor]:
+def signed(alike: Tensor, for_similar: Tensor | float = 1.0, for_dissimilar: Tensor | float = 1.0) -> Tensor:
+    """Weights for ``likelihood``: -``for_similar`` where ``alike`` (G, b) is not 0, else +``for_dissimilar``."""
+    return torch.where(alike > 0, -for_similar, for_dissimilar).to(alike.dtype)
+
+
+def balance_weights(alike: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
     """|S| / |S1| and |S| / |S0|: weights that give similar and dissimilar pairs the same total.
 
     Args:
-        alike: (b, n), not 0 where a pair is similar.
+        alike: (G, b), not 0 where an image of the batch is similar to the images of a label set.
+        sizes: (G,) number of images with each label set.
 
     Returns:
         two 0-dim tensors. A kind that doesn't occur has the weight |S|, which applies to no pair.
     """
-    total, positives = alike.numel(), (alike > 0).sum()
-    return total / positives.clamp(min=1), total / (total - positives).clamp(min=1)
+    sizes = sizes.double()  # float32 can't count more than 2^24 pairs
+    total, positives = sizes.sum() * alike.shape[1], sizes @ (alike > 0).sum(dim=1).double()
+    weights = [total / pairs.clamp(min=1) for pairs in (positives, total - positives)]
+    return weights[0].to(alike.dtype), weights[1].to(alike.dtype)
+
+
+class _Likelihood(torch.autograd.Function):
+    """``likelihood``; on a CPU it goes through the pairs in blocks, elsewhere all pairs are one block."""
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+        b, n = len(codes), len(others)
+        step = min(n, max(1, _BLOCK // b)) if codes.device.type == "cpu" else n
+        block = codes.new_empty(step, b)
+        compute = _engine(codes, n)
+        cost = codes.new_zeros((), dtype=torch.float64)
+        for_codes = codes.new_zeros(codes.shape[::-1])  # (K, b), because this product is a little quicker
+        for_others = torch.empty_like(others) if ctx.needs_input_grad[1] else None
+        for start in range(0, n, step):
+            part = others[start : start + step]
+            psi = torch.mm(part, codes.T, out=block[: len(part)])
+            cost += compute(psi, weights, sets[start : start + step])
+            for_codes.addmm_(part.T, psi)
+            if for_others is not None:
+                torch.mm(psi, codes, out=for_others[start : start + step])
+        ctx.save_for_backward(for_codes.T, for_others)
+        ctx.pairs = b * n
+        mean: Tensor = cost / ctx.pairs
+        return mean.to(codes.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        for_codes, for_others = ctx.saved_tensors
+        gradient = gradient / ctx.pairs
+        return gradient * for_codes, None if for_others is None else gradient * for_others, None, None
+
+
+def _engine(codes: Tensor, n: int) -> Callable[[Tensor, Tensor, Tensor], Tensor | float]:
+    """What computes a block: compiled code on a CPU if there is enough to do, else torch."""
+    if codes.device.type != "cpu" or codes.dtype != torch.float32 or len(codes) * n < _SMALL:
+        return _cost_and_coefficients
+    from pipeline.methods import _compiled  # loads Numba
+
+    def compiled(psi: Tensor, weights: Tensor, sets: Tensor) -> float:
+        cost: float = _compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy())
+        return cost
+
+    return compiled
+
+
+def _cost_and_coefficients(psi: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+    """Replace psi (m, b) by the derivative of the cost with respect to psi, w sigmoid(z); return the cost.
+
+    The cost is sum |w| log(1 + exp z) with z = psi for dissimilar pairs (w > 0) and z = -psi for similar ones.
+    """
+    weight = weights.index_select(0, sets)
+    z = psi.mul_(weight.sign())
+    cost = functional.softplus(z).mul_(weight.abs()).sum()
+    z.sigmoid_().mul_(weight)
+    return cost

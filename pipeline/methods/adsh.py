@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign, similar
+from pipeline.methods._bank import LabelSets
 from pipeline.methods._descent import descend
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
-# Entries of S computed at a time; limits memory in the update of the database's codes.
+# Entries of the table of similarities computed at a time; limits memory in the update of the database's codes.
 _ENTRIES_AT_ONCE = 1 << 22
 
 
@@ -43,8 +44,15 @@ class ADSH(Method):
     the paper uses V for the database. (5) A quantizer's ``own_weight`` scales the network's part of
     gamma |v - h|^2; the update of V uses ``gamma`` alone.
 
-    Memory: O(n (K + C)), plus b n entries of S in a batch, and a block of at most 4 million entries of S (or
-    one row of n) in the update of V.
+    S_ij depends only on the label sets of i and j, and V is constant between two updates. So a step computes the sum
+    over j from V^T V and from the sum of v_j over each of the G label sets, and never looks at V itself:
+
+        sum_j (h . v_j - K S_ij)^2 = h (V^T V) h^T - 2 K h . (sum_j S_ij v_j) + K^2 sum_j S_ij^2
+
+    The terms almost cancel each other where the loss is small, so they are computed in float64.
+
+    Memory: O(n (K + C)), plus b G entries in a batch, and a block of at most 4 million entries (or one row of G) in
+    the update of V. G is at most n.
 
     Args:
         gamma: weight of |v - h|^2, in the paper's units.
@@ -58,7 +66,8 @@ class ADSH(Method):
     codes: Tensor
     outputs: Tensor
     visited: Tensor
-    database_labels: Tensor
+    gram: Tensor
+    sums: Tensor
 
     def __init__(
         self,
@@ -75,7 +84,10 @@ class ADSH(Method):
         self.register_buffer("codes", torch.ones(num_train, code_length))
         self.register_buffer("outputs", torch.zeros(num_train, code_length))
         self.register_buffer("visited", torch.zeros(num_train, dtype=torch.bool))
-        self.register_buffer("database_labels", torch.zeros(num_train, num_classes))
+        self.sets = LabelSets(num_train, num_classes)
+        self.register_buffer("gram", torch.empty(0, dtype=torch.float64))
+        self.register_buffer("sums", torch.empty(0))
+        self._summarize()
 
     def epoch_size(self, num_train: int) -> int:
         return min(self.sample, num_train)
@@ -84,9 +96,13 @@ class ADSH(Method):
         h = self.relax(u.to(self.codes.dtype))
         self.outputs[indices] = h.detach()
         self.visited[indices] = True
-        self.database_labels[indices] = labels.to(self.database_labels.dtype)
-        inner = h @ self.codes.T / self.code_length
-        return (inner - self._similarities(labels)).square().mean()
+        same, alike, ratio = self._similarities(labels)
+        near, alike, ratio = (same @ self.sums).double(), alike.double(), ratio.double()
+        targets = (1 + ratio) * near - ratio * self.sums.sum(dim=0)
+        squares = alike + ratio.square() * (self.num_train - alike)
+        scaled = h.double() / self.code_length
+        total = (scaled * (scaled @ self.gram - 2 * targets)).sum() + squares.sum()
+        return (total / (len(u) * self.num_train)).to(h.dtype)
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         squared = (self.codes[indices] - self.relax(u.to(self.codes.dtype))).square().sum(dim=1)
@@ -95,7 +111,7 @@ class ADSH(Method):
     def prime(self, u: Tensor, labels: Tensor) -> None:
         self.outputs.copy_(self.relax(u))
         self.codes.copy_(sign(u))
-        self.database_labels.copy_(labels)
+        self.sets.find(labels)
         # Evenly spaced images instead of random ones, because a database is often sorted by class.
         self.visited[:: -(-self.num_train // self.sample)] = True
         self._update_codes()
@@ -110,24 +126,39 @@ class ADSH(Method):
     def _update_codes(self) -> None:
         """Update V from the outputs of the visited images, in one pass over the bits."""
         descend(self.codes, *self._terms())
+        self._summarize()
+
+    def _summarize(self) -> None:
+        """Keep V^T V, (K, K), and the sum of v_j over each label set, (G, K); float32 holds integers exactly."""
+        self.gram = (self.codes.T @ self.codes).double()
+        self.sums = self.codes.new_zeros(len(self.sets.sizes), self.code_length).index_add_(0, self.sets.of, self.codes)
+
+    @property
+    def database_labels(self) -> Tensor:
+        """(n, C) multi-hot labels of the database."""
+        return self.sets.of_images()
 
     def _terms(self) -> tuple[Tensor, Tensor]:
         """The terms of V's update that depend on Omega: -Q/2, (n, K), and U^T U with a diagonal of 0, (K, K)."""
         omega = self.visited.nonzero().squeeze(1)
-        u = self.outputs[omega]
-        target = self.gamma * self.outputs * self.visited[:, None]
-        step = max(1, _ENTRIES_AT_ONCE // self.num_train)
-        for start in range(0, len(omega), step):
-            part = omega[start : start + step]
-            similarities = self._similarities(self.database_labels[part])
-            target += self.code_length * (similarities.T @ self.outputs[part])
+        u, labels = self.outputs[omega], self.database_labels[omega]
+        by_set = u.new_zeros(len(self.sets.sizes), self.code_length)
+        step = max(1, _ENTRIES_AT_ONCE // len(by_set))
+        for part, some in zip(torch.split(u, step), torch.split(labels, step), strict=True):
+            same, _, ratio = self._similarities(some)
+            by_set += same.T @ ((1 + ratio) * part) - (ratio * part).sum(dim=0)
+        target = self.gamma * self.outputs * self.visited[:, None] + self.code_length * by_set[self.sets.of]
         return target, (u.T @ u).fill_diagonal_(0)
 
-    def _similarities(self, labels: Tensor) -> Tensor:
-        """S between images with these labels and the whole database, (b, n)."""
-        same = similar(labels.to(self.database_labels.dtype), self.database_labels)
+    def _similarities(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """S between images with these labels and each label set of the database, as S_ig = (1 + r_i) same_ig - r_i.
+
+        Returns:
+            ``same``, (b, G), 1 where labels overlap, else 0; the number of images of the database that are alike,
+            (b, 1); r, (b, 1).
+        """
+        same = similar(labels.to(self.sets.labels.dtype), self.sets.labels)
+        alike = same @ self.sets.sizes[:, None]
         if self.similarity == "signed":
-            return 2 * same - 1
-        alike = same.sum(dim=1, keepdim=True)
-        ratio = alike / (self.num_train - alike).clamp(min=1)
-        return same * (1 + ratio) - ratio
+            return same, alike, torch.ones_like(alike)
+        return same, alike, alike / (self.num_train - alike).clamp(min=1)

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign, similar
 from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import balance_weights, pairwise_cost
+from pipeline.methods._pairs import balance_weights, likelihood, signed
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -67,10 +66,10 @@ class DBDH(Method):
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         codes, labels = self._binary(u), labels.to(self.bank.dtype)
-        self.bank.put(indices, codes, labels)
-        psi = self.slope / self.code_length * codes @ self.bank.outputs.T
-        alike = similar(labels, self.bank.labels)
-        return (self._weights(alike) * pairwise_cost(psi, alike)).mean()
+        self.bank.put(indices, codes)
+        sets = self.bank.sets
+        weights = self._weights(similar(sets.labels, labels))
+        return likelihood(self.slope / self.code_length * codes, self.bank.outputs, weights, sets.of)
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         return self.alpha * self._binary(u).mean(dim=1).abs().pow(self.power).mean()
@@ -85,8 +84,8 @@ class DBDH(Method):
         return sign(clipped.detach()) + (clipped - clipped.detach())
 
     def _weights(self, alike: Tensor) -> Tensor:
-        """w_ij, (b, n); if no pair is similar (or dissimilar), the others keep their half."""
+        """w_ij, signed, (G, b); if no pair is similar (or dissimilar), the others keep their half."""
         if self.pairs == "plain":
-            return torch.ones_like(alike)
-        for_similar, for_dissimilar = balance_weights(alike)
-        return torch.where(alike > 0, for_similar / 2, for_dissimilar / 2)
+            return signed(alike)
+        for_similar, for_dissimilar = balance_weights(alike, self.bank.sets.sizes)
+        return signed(alike, for_similar / 2, for_dissimilar / 2)

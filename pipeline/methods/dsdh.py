@@ -6,7 +6,7 @@ from torch import Tensor
 from pipeline.methods import Method, sign, similar
 from pipeline.methods._bank import Bank
 from pipeline.methods._descent import descend
-from pipeline.methods._pairs import pairwise_cost
+from pipeline.methods._pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -61,12 +61,12 @@ class DSDH(Method):
         self.register_buffer("classifier", torch.zeros(code_length, num_classes))
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        self.bank.put(indices, u, labels)
         u, labels = u.to(self.bank.dtype), labels.to(self.bank.dtype)
-        psi = u @ self.bank.outputs.T / 2
-        likelihood = pairwise_cost(psi, similar(labels, self.bank.labels))
+        self.bank.put(indices, u)
+        sets = self.bank.sets
+        pairs = likelihood(u / 2, self.bank.outputs, signed(similar(sets.labels, labels)), sets.of)
         classification = (labels - u @ self.classifier).square().sum(dim=1)
-        return likelihood.mean() + self.mu * classification.mean()
+        return pairs + self.mu * classification.mean()
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         return self.eta * (self.codes[indices] - u).square().sum(dim=1).mean()

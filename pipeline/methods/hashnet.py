@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pipeline.methods import Method
 from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import balance_weights, pairwise_cost
+from pipeline.methods._pairs import balance_weights, likelihood, signed
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -45,6 +45,8 @@ class HashNet(Method):
         power: how fast beta grows; 0 keeps it constant.
     """
 
+    relaxed: Tensor
+
     def __init__(
         self,
         *,
@@ -60,17 +62,18 @@ class HashNet(Method):
         self.alpha, self.first_beta, self.step, self.power = alpha, beta, step, power
         self.beta = beta
         self.bank = Bank(num_train, code_length, num_classes)
+        self.register_buffer("relaxed", torch.zeros(num_train, code_length))
 
     def relax(self, u: Tensor) -> Tensor:
         return torch.tanh(self.beta * u)
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         u, labels = u.to(self.bank.dtype), labels.to(self.bank.dtype)
-        self.bank.put(indices, u, labels)
-        theta = self.alpha / self.code_length * self.relax(u) @ self.relax(self.bank.outputs).T
-        shared = labels @ self.bank.labels.T
-        likelihood = pairwise_cost(theta, shared > 0)
-        return (self._weights(shared, labels) * likelihood).mean()
+        self.bank.put(indices, u)
+        h = self.relax(u)
+        self.relaxed[indices] = h.detach()
+        slope = self.alpha / self.code_length
+        return likelihood(slope * h, self.relaxed, self._weights(labels), self.bank.sets.of)
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         """Zero: the continuation is this method's quantization, and it is part of ``relax``."""
@@ -78,12 +81,20 @@ class HashNet(Method):
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
         self.bank.fill(u, labels)
+        self._relax_bank()
 
     def start_epoch(self, epoch: int) -> None:
         self.beta = self.first_beta * (1 + epoch // self.step) ** self.power
+        self._relax_bank()
 
-    def _weights(self, shared: Tensor, labels: Tensor) -> Tensor:
-        """w_ij (b, n) from the number of labels that each pair shares."""
-        either = labels.sum(dim=1, keepdim=True) + self.bank.labels.sum(dim=1) - shared
-        for_similar, for_dissimilar = balance_weights(shared)
-        return torch.where(shared > 0, shared / either.clamp(min=1) * for_similar, for_dissimilar)
+    def _relax_bank(self) -> None:
+        # Beta is constant within an epoch, so a step relaxes only the outputs of its batch.
+        self.relaxed.copy_(self.relax(self.bank.outputs))
+
+    def _weights(self, labels: Tensor) -> Tensor:
+        """w_ij, signed, (G, b), from the number of labels that each pair shares."""
+        sets = self.bank.sets
+        shared = sets.labels @ labels.T
+        either = sets.labels.sum(dim=1, keepdim=True) + labels.sum(dim=1) - shared
+        for_similar, for_dissimilar = balance_weights(shared, sets.sizes)
+        return signed(shared, shared / either.clamp(min=1) * for_similar, for_dissimilar)

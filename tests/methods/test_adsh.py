@@ -98,7 +98,8 @@ def test_update_equals_brute_force_over_all_columns() -> None:
 
 def test_rows_of_balanced_similarities_sum_to_zero() -> None:
     method, _, _, _, labels, _ = made(ADSH)
-    table = method._similarities(labels)
+    same, _, ratio = method._similarities(labels)
+    table = ((1 + ratio) * same - ratio)[:, method.sets.of]
     # An image that shares a label with all has nothing to balance.
     sums = table.sum(dim=1)[(table < 0).any(dim=1)]
     assert len(sums) and torch.allclose(sums, torch.zeros_like(sums))
@@ -116,15 +117,16 @@ def test_update_is_quick_and_small_on_a_large_database(monkeypatch: pytest.Monke
     blocks: list[Tensor] = []
     original = method._similarities
 
-    def watched(labels: Tensor) -> Tensor:
-        blocks.append(original(labels))
-        return blocks[-1]
+    def watched(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found = original(labels)
+        blocks.append(found[0])
+        return found
 
     monkeypatch.setattr(method, "_similarities", watched)
     start = time.perf_counter()
     method.end_epoch(0)
     assert time.perf_counter() - start < 2
-    # S comes in blocks of rows, each of 4 million entries (16 MiB) at most; all else is (n, K) or (K, K).
+    # Similarities come in blocks of rows, each of 4 million entries (16 MiB) at most; all else is (n, K) or (K, K).
     assert sum(len(block) for block in blocks) == 200
     assert max(block.numel() for block in blocks) <= 1 << 22
     target, interaction = method._terms()
