@@ -171,7 +171,7 @@ def test_a_protocol_takes_just_its_own_numbers(numbers: dict[str, Any]) -> None:
         ({**LISTS, "seed": 0}, "split.seed: unknown key"),
         (
             {"protocol": "cifar10_full", "query": 1000},
-            "split.query: protocol 'cifar10_full' takes no numbers; query is",
+            "split.query: protocol 'cifar10_full' takes no keys of its own; query is",
         ),
         (None, "split: expected a section with protocol; found None"),
         (..., "split: missing; expected a section with protocol"),
