@@ -33,6 +33,10 @@ class LabelSets(nn.Module):
         self.labels, self.of, sizes = torch.unique(labels, dim=0, return_inverse=True, return_counts=True)
         self.sizes = sizes.to(self.labels.dtype)
 
+    def shared(self, labels: Tensor) -> Tensor:
+        """(G, b): how many labels each set shares with each image of a batch, of labels (b, C)."""
+        return self.labels @ labels.T
+
     def of_images(self) -> Tensor:
         """(n, C) multi-hot labels of all images."""
         return self.labels[self.of]

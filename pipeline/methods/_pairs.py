@@ -1,6 +1,8 @@
 """The pairwise likelihood of a batch and other images, with a weight for each pair."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -50,12 +52,12 @@ def balance_weights(alike: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
         sizes: (G,) number of images with each label set.
 
     Returns:
-        two 0-dim tensors. A kind that doesn't occur has the weight |S|, which applies to no pair.
+        two 0-dim tensors, float64 because float32 can't count more than 2^24 pairs. A kind that doesn't occur has the
+        weight |S|, which applies to no pair.
     """
-    sizes = sizes.double()  # float32 can't count more than 2^24 pairs
-    total, positives = sizes.sum() * alike.shape[1], sizes @ (alike > 0).sum(dim=1).double()
-    weights = [total / pairs.clamp(min=1) for pairs in (positives, total - positives)]
-    return weights[0].to(alike.dtype), weights[1].to(alike.dtype)
+    sizes = sizes.double()
+    total, positives = alike.shape[1] * sizes.sum(), sizes @ (alike > 0).sum(dim=1, dtype=sizes.dtype)
+    return total / positives.clamp(min=1), total / (total - positives).clamp(min=1)
 
 
 class _Likelihood(torch.autograd.Function):
@@ -63,42 +65,38 @@ class _Likelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
-        b, n = len(codes), len(others)
+        (b, bits), n = codes.shape, len(others)
         step = min(n, max(1, _BLOCK // b)) if codes.device.type == "cpu" else n
-        block = codes.new_empty(step, b)
-        compute = _engine(codes, n)
-        cost = codes.new_zeros((), dtype=torch.float64)
-        for_codes = codes.new_zeros(codes.shape[::-1])  # (K, b), because this product is a little quicker
+        block, share = codes.new_empty(step, b), 1 / (b * n)
+        compute, costs = _engine(codes, n), []
+        # (K, b), because the product is a little quicker than its transpose.
+        for_codes = codes.new_empty(bits, b)
         for_others = torch.empty_like(others) if ctx.needs_input_grad[1] else None
         for start in range(0, n, step):
             part = others[start : start + step]
             psi = torch.mm(part, codes.T, out=block[: len(part)])
-            cost += compute(psi, weights, sets[start : start + step])
-            for_codes.addmm_(part.T, psi)
+            costs.append(compute(psi, weights, sets[start : start + step]))
+            for_codes.addmm_(part.T, psi, beta=int(start > 0), alpha=share)
             if for_others is not None:
-                torch.mm(psi, codes, out=for_others[start : start + step])
+                for_others[start : start + step].addmm_(psi, codes, beta=0, alpha=share)
         ctx.save_for_backward(for_codes.T, for_others)
-        ctx.pairs = b * n
-        mean: Tensor = cost / ctx.pairs
-        return mean.to(codes.dtype)
+        return share * reduce(add, costs)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         for_codes, for_others = ctx.saved_tensors
-        gradient = gradient / ctx.pairs
         return gradient * for_codes, None if for_others is None else gradient * for_others, None, None
 
 
-def _engine(codes: Tensor, n: int) -> Callable[[Tensor, Tensor, Tensor], Tensor | float]:
+def _engine(codes: Tensor, n: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """What computes a block: compiled code on a CPU if there is enough to do, else torch."""
     if codes.device.type != "cpu" or codes.dtype != torch.float32 or len(codes) * n < _SMALL:
         return _cost_and_coefficients
     from pipeline.methods import _compiled  # loads Numba
 
-    def compiled(psi: Tensor, weights: Tensor, sets: Tensor) -> float:
-        cost: float = _compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy())
-        return cost
+    def compiled(psi: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+        return psi.new_full((), _compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy()))
 
     return compiled
 

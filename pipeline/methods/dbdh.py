@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from pipeline.methods import Method, sign, similar
+from pipeline.methods import Method, sign
 from pipeline.methods._bank import Bank
 from pipeline.methods._pairs import balance_weights, likelihood, signed
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
@@ -68,7 +68,7 @@ class DBDH(Method):
         codes, labels = self._binary(u), labels.to(self.bank.dtype)
         self.bank.put(indices, codes)
         sets = self.bank.sets
-        weights = self._weights(similar(sets.labels, labels))
+        weights = self._weights(sets.shared(labels))
         return likelihood(self.slope / self.code_length * codes, self.bank.outputs, weights, sets.of)
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:

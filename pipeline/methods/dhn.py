@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method, similar
+from pipeline.methods import Method
 from pipeline.methods._pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
@@ -43,8 +43,9 @@ class DHN(Method):
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         code = self._code(u)
+        labels = labels.to(code.dtype)
         # The mean is over all b^2 pairs, b of which are an image with itself and count for nothing.
-        weights = signed(similar(labels, labels).to(code.dtype)).fill_diagonal_(0) * (len(u) / max(1, len(u) - 1))
+        weights = signed(labels @ labels.T).fill_diagonal_(0) * (len(u) / max(1, len(u) - 1))
         return likelihood(code / 2, code, weights, torch.arange(len(u), device=u.device))
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method, sign, similar
+from pipeline.methods import Method, sign
 from pipeline.methods._bank import Bank
 from pipeline.methods._descent import descend
 from pipeline.methods._pairs import likelihood, signed
@@ -64,7 +64,7 @@ class DSDH(Method):
         u, labels = u.to(self.bank.dtype), labels.to(self.bank.dtype)
         self.bank.put(indices, u)
         sets = self.bank.sets
-        pairs = likelihood(u / 2, self.bank.outputs, signed(similar(sets.labels, labels)), sets.of)
+        pairs = likelihood(u / 2, self.bank.outputs, signed(sets.shared(labels)), sets.of)
         classification = (labels - u @ self.classifier).square().sum(dim=1)
         return pairs + self.mu * classification.mean()
 

@@ -94,7 +94,7 @@ class HashNet(Method):
     def _weights(self, labels: Tensor) -> Tensor:
         """w_ij, signed, (G, b), from the number of labels that each pair shares."""
         sets = self.bank.sets
-        shared = sets.labels @ labels.T
+        shared = sets.shared(labels)
         either = sets.labels.sum(dim=1, keepdim=True) + labels.sum(dim=1) - shared
         for_similar, for_dissimilar = balance_weights(shared, sets.sizes)
         return signed(shared, shared / either.clamp(min=1) * for_similar, for_dissimilar)
