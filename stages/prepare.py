@@ -16,7 +16,7 @@ def main(params: Params, layout: Layout) -> None:
             dataset,
             section["name"],
             target,
-            image_size=section["image_size"],
+            image_size=section.get("image_size"),
             on_bad_image=section["on_bad_image"],
         )
 

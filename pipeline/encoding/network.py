@@ -216,12 +216,29 @@ def load_cell(params: schema.Params, code_length: int, compute: Compute, data: P
     """
     if not params["backbone"]["frozen"]:
         return load(params["backbone"], code_length, compute, weights, params["head"])
-    network = for_cell(params, code_length, compute, data)
+    return load_head(params["head"], data.images.shape[-1], code_length, compute, weights)
+
+
+def load_head(
+    section: schema.Head, num_features: int, code_length: int, compute: Compute, weights: Path
+) -> FeatureNetwork:
+    """Load a network that reads features, in evaluation mode.
+
+    Args:
+        section: params.yaml's ``head`` section.
+        num_features: D.
+        code_length: K.
+        compute: device and precision.
+        weights: the safetensors file, with the weights of the head.
+    """
+    network = FeatureNetwork(make_head(section, num_features, code_length), code_length, compute)
     network.load_state_dict(stored.weights(weights))
-    return network.eval()
+    return network.to(compute.device).eval()
 
 
-def with_backbone(params: schema.Params, code_length: int, compute: Compute, weights: Path) -> ImageNetwork:
+def with_backbone(
+    params: schema.Params, code_length: int, compute: Compute, data: Prepared, weights: Path
+) -> ImageNetwork:
     """Load a cell's network so that it reads images, also if its backbone is frozen.
 
     Args:

@@ -1,6 +1,6 @@
 """What the networks of a study read: images, or features of a frozen backbone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from pipeline.params import Params
 from pipeline.preparation import arrays
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Layout
 from pipeline.runtime.outputs import read_json
 
@@ -32,8 +33,20 @@ def inputs(params: Params, layout: Layout) -> Prepared:
     data = arrays.load(layout.data)
     if not params["backbone"]["frozen"]:
         return data
+    if data.images.ndim == 2:  # a dataset of vectors
+        _check_lengths(params, data.manifest, "dataset.path")
+        return replace(data, images=data.images[:, None])
     views = [_view(layout.features(view), len(data.labels)) for view in params["features"]["views"]]
     return Featured(_together([view.images for view in views]), data.labels, data.manifest, views=tuple(views))
+
+
+def _check_lengths(params: Params, manifest: dict[str, Any], where: str) -> None:
+    """Refuse vectors of length 0 where the head scales all vectors to length 1."""
+    if params["head"]["normalize"] == "l2" and manifest["zero_vectors"]:
+        raise UserError(
+            f"head.normalize: l2 needs vectors that are not 0, and {manifest['zero_vectors']:,} of {where} are 0 in "
+            "every component; remove them, or use standardize or none"
+        )
 
 
 Precision = Literal["float32", "bfloat16"]

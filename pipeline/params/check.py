@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.params.schema import CHOSEN, Choices, Params, adapter, entries, params
+from pipeline.params.schema import CHOSEN, VECTORS, Choices, Params, adapter, entries, params
 from pipeline.params.sections import is_section, keys, required
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
@@ -195,7 +195,7 @@ def _at_odds(content: dict[str, Any]) -> list[str]:
         problems.append(f"visualize.perplexity: expected less than visualize.images ({images}), found {perplexity}")
     if timed.get("methods") and isinstance(timed.get("quantizers"), list) and "original" not in timed["quantizers"]:
         problems.append("timing.quantizers: expected original among them, which the others' overhead is over")
-    problems += _at_odds_with_frozen(content)
+    problems += _at_odds_with_frozen(content) + _at_odds_with_vectors(content)
     dataset = _part(content, "published", kind=dict).get("dataset")
     for table in _part(content, "published", "tables", kind=list):
         known = PUBLISHED.get(str(table)) or PUBLISHED.get(str(table).partition("-")[0], ())
@@ -215,7 +215,10 @@ def _at_odds_with_frozen(content: dict[str, Any]) -> list[str]:
         problems.append(f"features.views: expected [], since backbone.frozen is false; found {views}")
     if frozen is False and _part(content, "head", "normalize", kind=str) == "standardize":
         problems.append("head.normalize: expected l2 or none, since backbone.frozen is false; found 'standardize'")
-    if frozen is True and views[:1] != ["plain"]:
+    vectors = _part(content, "dataset", kind=dict).get("name") in VECTORS
+    if frozen is True and vectors and views:
+        problems.append(f"features.views: expected [], since the dataset's vectors are the features; found {views}")
+    if frozen is True and not vectors and views[:1] != ["plain"]:
         problems.append(
             f"features.views: expected [plain] or [plain, mirrored], since backbone.frozen is true; found {views}"
         )
@@ -229,6 +232,22 @@ def _at_odds_with_frozen(content: dict[str, Any]) -> list[str]:
             "training.augmentation.flip: expected false, since backbone.frozen is true; found True; features.views: "
             "[plain, mirrored] does the same"
         )
+    return problems
+
+
+def _at_odds_with_vectors(content: dict[str, Any]) -> list[str]:
+    """Errors in what a dataset of vectors needs, and in what needs images."""
+    name, backbone = _part(content, "dataset", kind=dict).get("name"), _part(content, "backbone", kind=dict)
+    if name not in VECTORS:
+        odd = backbone.get("name") == "identity"
+        return [f"backbone.name: identity is for dataset.name: {VECTORS[0]}; found dataset.name: {name}"] if odd else []
+    problems = []
+    if backbone.get("name") not in (None, "identity") or backbone.get("frozen") is False:
+        problems.append(f"backbone: expected name: identity and frozen: true, since dataset.name is {name}")
+    for section, key, what in (("visualize", "seeds", "galleries"), ("informativeness", "parts", "pixels")):
+        if found := _part(content, section, key, kind=list):
+            wanted = f"[], since dataset.name {name} has no images for {what}"
+            problems.append(f"{section}.{key}: expected {wanted}; found {found}")
     return problems
 
 

@@ -50,6 +50,9 @@ else:
         Literal[tuple(entries(name))] for name in ("datasets", "protocols", "backbones", "methods", "quantizers")
     )
 
+#: Datasets of vectors instead of images.
+VECTORS = ("embeddings",)
+
 StudyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Distinct = AfterValidator(_distinct)
 NotEmpty = AfterValidator(_not_empty)
@@ -62,7 +65,7 @@ Quantizers = Annotated[list[QuantizerName], Distinct]
 
 @section
 class Dataset(TypedDict):
-    """Keys that every dataset has; ``adapter`` adds the dataset's own settings."""
+    """Keys that every dataset of images has; ``adapter`` adds the dataset's own settings."""
 
     name: DatasetName
     path: str | None
@@ -152,10 +155,15 @@ class Chosen(NamedTuple):
         """The entry's own arguments: types by name, see ``signatures.arguments``."""
         return {name: kind for name, kind in own(self.package, entry).items() if name not in self.common}
 
+    def keys(self, entry: str) -> dict[str, Any]:
+        """The keys of the section for this entry; a dataset of vectors has no ``image_size``."""
+        without = ("image_size",) if entry in VECTORS else ()
+        return {key: kind for key, kind in (keys(self.base) | self.own(entry)).items() if key not in without}
+
     def made(self, entry: str | None) -> Any:
         """The type of the section for this entry; without an entry, it accepts any further keys."""
-        further = {} if entry is None else self.own(entry)
-        return made(self.base.__name__, keys(self.base) | further, closed=entry is not None)
+        found = keys(self.base) if entry is None else self.keys(entry)
+        return made(self.base.__name__, found, closed=entry is not None)
 
 
 #: The sections whose keys depend on the entry that they name.
@@ -363,7 +371,7 @@ def json_schema() -> dict[str, Any]:
         kinds = [
             made(
                 f"{chosen.base.__name__} {entry}",
-                keys(chosen.base) | {chosen.key: Literal[entry]} | chosen.own(entry),
+                chosen.keys(entry) | {chosen.key: Literal[entry]},
             )
             for entry in entries(chosen.package)
         ]

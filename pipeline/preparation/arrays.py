@@ -31,7 +31,7 @@ class Prepared:
     """The output of ``prepare``.
 
     Args:
-        images: (n, S, S, 3) uint8, memory-mapped.
+        images: (n, S, S, 3) uint8, or vectors (n, D) float32; memory-mapped.
         labels: (n, C) 0/1, multi-hot.
         manifest: the content of ``manifest.json``.
         digests: concatenated SHA-256s (32 bytes each) of consecutive chunks of ``CHUNK`` images; empty if the images
@@ -71,11 +71,13 @@ def write(
     name: str,
     target: Path,
     *,
-    image_size: int,
+    image_size: int | None,
     on_bad_image: Literal["error", "skip"] = "error",
     processes: int | None = None,
 ) -> None:
     """Write ``images.npy``, ``labels.npy`` (packed bits), ``ids.txt`` and ``manifest.json`` into ``target``.
+
+    A dataset of vectors gets ``vectors.npy`` (n, D) float32 instead of ``images.npy``.
 
     Several processes decode the images directly into the file, so memory doesn't grow with the number of images.
     If ``target`` holds the files of an interrupted call for the same dataset and size, decoding continues from them;
@@ -88,7 +90,8 @@ def write(
         dataset: the opened dataset.
         name: the dataset's name, for the manifest.
         target: the folder to write into.
-        image_size: S, side in pixels of the square that every image is converted to (``square.square``).
+        image_size: S, side in pixels of the square that every image is converted to (``square.square``); None for
+            vectors.
         on_bad_image: an unreadable image is an error, or is skipped and listed in ``skipped.txt``.
         processes: number of decoding processes; None for one per core.
 
@@ -97,11 +100,18 @@ def write(
             read.
     """
     # Imported here, since only the stage prepare decodes; other stages import this module for ``load``.
-    from pipeline.preparation import decoding
+    from pipeline.datasets._vectors import VectorDataset
+    from pipeline.preparation import decoding, vectors
 
-    bad = decoding.decode(dataset, target, image_size, processes, fail=on_bad_image == "error")
+    fail, file = on_bad_image == "error", target / "images.npy"
+    if isinstance(dataset, VectorDataset):
+        file = target / "vectors.npy"
+        bad = vectors.copy(dataset, file, fail=fail)
+    else:
+        assert image_size is not None
+        bad = decoding.decode(dataset, target, image_size, processes, fail=fail)
     kept = np.setdiff1d(np.arange(len(dataset.ids)), list(bad))
-    pixels = decoding.compacted(target / "images.npy", kept)
+    pixels = decoding.compacted(file, kept)
     (target / "images.sha256").write_bytes(pixels)
     labels = pack_labels(dataset.labels[kept])
     np.save(target / "labels.npy", labels)
@@ -116,6 +126,8 @@ def write(
             file=sys.stderr,
         )
     manifest = _manifest(dataset, name, image_size, kept)
+    if isinstance(dataset, VectorDataset):
+        manifest |= {"num_features": dataset.num_features, "zero_vectors": vectors.zeros(file)}
     manifest["content_hash"] = hashlib.sha256(pixels + labels.tobytes() + ids.encode()).hexdigest()
     write_json(target / "manifest.json", manifest)
     print("\n".join(summary(manifest)))
@@ -134,7 +146,7 @@ def summary(manifest: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _manifest(dataset: "Dataset", name: str, image_size: int, kept: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _manifest(dataset: "Dataset", name: str, image_size: int | None, kept: npt.NDArray[np.int64]) -> dict[str, Any]:
     labels = dataset.labels[kept]
     if dataset.published not in (None, len(dataset.ids)):
         print(
@@ -170,7 +182,10 @@ def _opened(folder: Path, description: str) -> Prepared:
     manifest = json.loads(description)  # contains the content hash, so the cache key changes with the content
     count, digests = manifest["images"], folder / "images.sha256"
     packed = stored.array(folder / "labels.npy", "uint8", 2, items=count)
-    images = stored.array(folder / "images.npy", "uint8", 4, items=count, mapped=True)
+    if "num_features" in manifest:
+        images = stored.array(folder / "vectors.npy", "float32", 2, items=count, mapped=True)
+    else:
+        images = stored.array(folder / "images.npy", "uint8", 4, items=count, mapped=True)
     known = digests.read_bytes() if digests.exists() else b""
     if not (folder / "ids.txt").exists():
         raise stored.damaged(folder / "ids.txt", "missing")

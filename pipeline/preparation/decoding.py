@@ -80,7 +80,7 @@ def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
     """Remove all other rows from an array on disk, in place.
 
     Args:
-        file: the .npy file, (n, S, S, 3) uint8.
+        file: the .npy file, of images (n, S, S, 3) or vectors (n, D).
         kept: sorted rows to keep.
 
     Returns:
@@ -96,18 +96,18 @@ def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
             images[start : start + len(rows)] = rows
         digests += hashlib.sha256(rows.tobytes()).digest()
     if len(kept) < count:
-        _shorten(file, mapped(file).offset, (len(kept), *shape))
+        _shorten(file, mapped(file), (len(kept), *shape))
     return digests
 
 
-def _shorten(file: Path, offset: int, shape: tuple[int, ...]) -> None:
+def _shorten(file: Path, before: "np.memmap[Any, np.dtype[Any]]", shape: tuple[int, ...]) -> None:
     with file.open("r+b") as stream:
         # NumPy pads the header so that the number of rows can grow, so a header with fewer rows has the same length.
         np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
-            stream, {"descr": "|u1", "fortran_order": False, "shape": shape}
+            stream, {"descr": before.dtype.str, "fortran_order": False, "shape": shape}
         )
-        assert stream.tell() == offset
-        stream.truncate(offset + int(np.prod(shape)))
+        assert stream.tell() == before.offset
+        stream.truncate(before.offset + int(np.prod(shape)) * before.dtype.itemsize)
 
 
 class _Digest:

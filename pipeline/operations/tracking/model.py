@@ -16,7 +16,7 @@ from mlflow.pyfunc import PythonModel
 from pipeline.codes import pack, sign
 from pipeline.encoding import device as devices
 from pipeline.encoding.encode import outputs
-from pipeline.encoding.network import load
+from pipeline.encoding.network import HashNetwork, load, load_head
 
 
 class Hashing(PythonModel):  # type: ignore[misc]
@@ -32,20 +32,28 @@ class Hashing(PythonModel):  # type: ignore[misc]
         self.compute = devices.choose(
             {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
         )
-        self.size = about["image_size"]
-        weights = Path(context.artifacts["weights"])
-        self.network = load(about["backbone"], about["bits"], self.compute, weights, about["head"])
+        size, weights = about["image_size"], Path(context.artifacts["weights"])
+        self.network: HashNetwork
+        self.shape: tuple[int, ...]
+        self.kind: np.dtype[Any]
+        if size is None:
+            self.shape, self.kind = (about["num_features"],), np.dtype(np.float32)
+            self.network = load_head(about["head"], about["num_features"], about["bits"], self.compute, weights)
+        else:
+            self.shape, self.kind = (size, size, 3), np.dtype(np.uint8)
+            self.network = load(about["backbone"], about["bits"], self.compute, weights, about["head"])
 
     # No type hints: MLflow would use them as a schema, but the model has a signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """Compute the packed codes of images.
+        """Compute the packed codes of images, or of vectors if the dataset has vectors.
 
         Bits are packed by ``pipeline.codes.pack``: 1 is +1, and the first bit is the highest of the first byte. On
         another device, or with another number of threads, an output close to 0 may get the other sign by rounding.
 
         Args:
             context: not used.
-            model_input: images (n, S, S, 3) uint8, where S is the study's image size and n is at least 1.
+            model_input: images (n, S, S, 3) uint8, where S is the study's image size and n is at least 1; or vectors
+                (n, D) float32.
             params: not used.
 
         Returns:
@@ -54,10 +62,10 @@ class Hashing(PythonModel):  # type: ignore[misc]
         Raises:
             ValueError: the images have another type or shape.
         """
-        images, size = np.asarray(model_input), self.size
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3) or not len(images):
-            found = f"{images.dtype} of shape {images.shape}"
-            raise ValueError(f"expected images as uint8 of shape (n, {size}, {size}, 3), n at least 1; found {found}")
+        images, what = np.asarray(model_input), "vectors" if len(self.shape) == 1 else "images"
+        if images.dtype != self.kind or images.shape[1:] != self.shape or not images.ndim or not len(images):
+            shape, found = ", ".join(map(str, self.shape)), f"{images.dtype} of shape {images.shape}"
+            raise ValueError(f"expected {what} as {self.kind} of shape (n, {shape}), n at least 1; found {found}")
         rows = np.arange(len(images))
         return pack(sign(outputs(self.network, images, rows, self.compute.device).numpy()))
 

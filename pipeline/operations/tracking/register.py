@@ -100,12 +100,13 @@ def how(params: Params, name: str, number: str) -> str:
     """Example code that loads the model and hashes images, in any folder."""
     from pipeline.operations.tracking import locations
 
-    size = params["dataset"]["image_size"]
+    size = params["dataset"].get("image_size")
+    wanted = "vectors)  # float32 (n, D)" if size is None else f"images)  # uint8 (n, {size}, {size}, 3)"
     return (
         f"    import mlflow\n"
         f'    mlflow.set_tracking_uri("{locations.shown()}")\n'
         f'    model = mlflow.pyfunc.load_model("models:/{name}/{number}")\n'
-        f"    codes = model.predict(images)  # uint8 (n, {size}, {size}, 3)"
+        f"    codes = model.predict({wanted}"
     )
 
 
@@ -142,19 +143,24 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     from pipeline.codes import pack, sign
     from pipeline.encoding import device as devices
     from pipeline.encoding.encode import outputs
-    from pipeline.encoding.network import with_backbone
-    from pipeline.features.views import Precision, precision
+    from pipeline.encoding.network import load_cell, with_backbone
+    from pipeline.features.views import Precision, inputs, precision
     from pipeline.preparation import arrays, splits
 
     layout = Layout(params["study"])
     frozen = params["backbone"]["frozen"]
     trained = read_json(layout.train(cell) / "training.json")
-    used: Precision = precision(params, layout) if frozen else trained["precision"]
+    data = inputs(params, layout)
+    vectors = arrays.load(layout.data).images.ndim == 2
+    used: Precision = precision(params, layout) if frozen and not vectors else trained["precision"]
     about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": used}
-    about |= {"image_size": params["dataset"]["image_size"], "head": params["head"]}
+    about |= {"image_size": params["dataset"].get("image_size"), "head": params["head"]}
+    if vectors:
+        about["num_features"] = data.images.shape[-1]
     write_json(folder / "about.json", about)
     compute = devices.choose({**params["compute"], "precision": used})
-    network = with_backbone(params, cell.bits, compute, layout.train(cell) / "weights.safetensors")
+    weights = layout.train(cell) / "weights.safetensors"
+    network = (load_cell if vectors else with_backbone)(params, cell.bits, compute, data, weights)
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
