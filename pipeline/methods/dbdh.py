@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pipeline.methods import Method, sign
 from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import balance_weights, likelihood, signed
+from pipeline.methods._pairs import balance_weights, likelihood, signed, weighted
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -88,4 +88,4 @@ class DBDH(Method):
         if self.pairs == "plain":
             return signed(alike)
         for_similar, for_dissimilar = balance_weights(alike, self.bank.sets.sizes)
-        return signed(alike, for_similar / 2, for_dissimilar / 2)
+        return weighted(alike, for_similar / 2, for_dissimilar / 2)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pipeline.methods import Method
 from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import balance_weights, likelihood, signed
+from pipeline.methods._pairs import balance_weights, likelihood, weighted
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 
@@ -97,4 +97,4 @@ class HashNet(Method):
         shared = sets.shared(labels)
         either = sets.labels.sum(dim=1, keepdim=True) + labels.sum(dim=1) - shared
         for_similar, for_dissimilar = balance_weights(shared, sets.sizes)
-        return signed(shared, shared / either.clamp(min=1) * for_similar, for_dissimilar)
+        return weighted(shared, shared / either.clamp(min=1) * for_similar, for_dissimilar)
