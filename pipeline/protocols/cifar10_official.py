@@ -19,7 +19,8 @@ VALIDATION_SEED = 0
 class Cifar10Official(Protocol):
     """The published division of CIFAR-10: the test images are the queries, the training images the database.
 
-    The authors' code of GreedyHash (Su et al., NeurIPS 2018) has this split. An image belongs to a part if its id begins with ``test/`` or ``train/``, as the ids of the dataset ``cifar10`` do.
+    The authors' code of GreedyHash (Su et al., NeurIPS 2018) has this split. An image belongs to a part if its id
+    begins with ``test/`` or ``train/``, as the ids of the dataset ``cifar10`` do.
 
     Deviation: that code has no validation images. Here 100 images of each class are drawn from the training images for
     validation, the same for every seed. They stay in the database but not in train, so 49,000 images are trained on.

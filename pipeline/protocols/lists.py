@@ -26,8 +26,8 @@ class Lists(Protocol):
     Each line is ``path y1 ... yC``, the format of the lists of HashNet (Cao et al., ICCV 2017) for ImageNet-100,
     NUS-WIDE and COCO. Images that no list names are not used. Training images may lie in the database or outside it.
 
-    Deviation: published lists have no validation images. Here they are drawn at random from labelled images, the same for
-    every seed. They never are query or train.
+    Deviation: published lists have no validation images. Here they are drawn at random from labelled images, the same
+    for every seed. They never are query or train.
 
     Args:
         folder: the folder of the three files, relative to the project or absolute.
