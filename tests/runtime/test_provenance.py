@@ -39,7 +39,7 @@ def test_every_output_of_a_finished_study_says_what_it_was_made_of(study: Study)
     for stage in ("codes", "metrics", "splits", "train", "tuning"):
         folders += [folder for folder in (layout.folder / stage).iterdir() if folder.is_dir()]
     folders += list((layout.folder / "shared").glob("*/code_and_params"))
-    assert len(folders) == 39
+    assert len(folders) == 40
     assert {folder.name: now.why_not(folder) for folder in folders} == {folder.name: "" for folder in folders}
 
 
