@@ -49,13 +49,16 @@ class VectorFile:
         read: Callable[[Path], tuple[_Array | _Column, dict[str, Any]]]
         read = _parquet if file.suffix == ".parquet" else _numpy
         try:
-            self._vectors, self.columns = read(file)
+            found = read(file)
         except UserError:
             raise
         except Exception as error:  # broken files raise many types
             first = (str(error).splitlines() or [""])[0]
-            reason = "it holds Python objects" if "allow_pickle" in first or "Object arrays" in first else first
+            objects = any(words in first for words in ("Python objects", "Object arrays", "allow_pickle"))
+            reason = "it holds Python objects, which can run any code" if objects else first
             raise UserError(f"dataset.path: {file}: can't be read as {file.suffix[1:]} ({reason})") from None
+        self._vectors: _Array | _Column = found[0]
+        self.columns = found[1]
         self.rows: int = self._vectors.shape[0]
         self.width: int = self._vectors.shape[1]
 
