@@ -89,7 +89,7 @@ def rounded_up(layout: Layout) -> None:
         ),
         (lambda layout: (layout.codes(CELL) / "query_labels.npy").unlink(), ["dsdh-wr-16-1: a file is missing or"]),
         (lambda layout: (layout.metrics(CELL) / "history.csv").write_text(""), ["tables: a file is missing or broken"]),
-        (lambda layout: shutil.rmtree(layout.data), ["data is missing; run `dvc pull`"]),
+        (lambda layout: shutil.rmtree(layout.data), ["data/prepared is missing; run `dvc pull`"]),
         (lambda layout: shutil.rmtree(layout.metrics(CELL)), ["dsdh-wr-16-1: no metrics (not run yet)"]),
         (lambda layout: replaced(layout.report / "results.md", "dsdh", "DSDH"), ["in the report, results.md: line"]),
     ],
