@@ -34,18 +34,19 @@ def inputs(params: Params, layout: Layout) -> Prepared:
     if not params["backbone"]["frozen"]:
         return data
     if data.images.ndim == 2:  # a dataset of vectors
-        _check_lengths(params, data.manifest, "dataset.path")
+        _refuse_zeros(params, data.manifest["zero_vectors"])
         return replace(data, images=data.images[:, None])
     views = [_view(layout.features(view), len(data.labels)) for view in params["features"]["views"]]
-    return Featured(_together([view.images for view in views]), data.labels, data.manifest, views=tuple(views))
+    images = _together([view.images for view in views])
+    return Featured(images, data.labels, data.manifest, ids=data.ids, views=tuple(views))
 
 
-def _check_lengths(params: Params, manifest: dict[str, Any], where: str) -> None:
+def _refuse_zeros(params: Params, zeros: int) -> None:
     """Refuse vectors of length 0 where the head scales all vectors to length 1."""
-    if params["head"]["normalize"] == "l2" and manifest["zero_vectors"]:
+    if params["head"]["normalize"] == "l2" and zeros:
         raise UserError(
-            f"head.normalize: l2 needs vectors that are not 0, and {manifest['zero_vectors']:,} of {where} are 0 in "
-            "every component; remove them, or use standardize or none"
+            f"head.normalize: l2 needs vectors that are not 0, and {zeros:,} of dataset.path are 0 in every component; "
+            "remove them, or use standardize or none"
         )
 
 

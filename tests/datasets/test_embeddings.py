@@ -11,9 +11,11 @@ import yaml
 
 from pipeline import backbones, datasets
 from pipeline.datasets._vectors import VectorDataset
+from pipeline.features.views import inputs
 from pipeline.params import check
 from pipeline.preparation import arrays
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Layout
 from tests.conftest import ROOT
 from tests.messages import one_line
 
@@ -123,6 +125,19 @@ def test_vectors_that_are_not_finite_are_named_or_left_out(vectors: Any, tmp_pat
     kept = np.setdiff1d(np.arange(COUNT), [4, 9])
     assert np.array_equal(data.images, vectors[kept]) and len(data.labels) == 28
     data.check()
+
+
+def test_vectors_of_zeros_have_no_direction(vectors: Any, tmp_path: Path) -> None:
+    vectors[3] = 0
+    layout = Layout("x", tmp_path)
+    layout.data.mkdir(parents=True)
+    arrays.write(opened(*as_npy(vectors, tmp_path)), "embeddings", layout.data, image_size=None)
+    params = study()
+    assert inputs(params, layout).images.shape == (COUNT, 1, WIDTH)
+    params["head"]["normalize"] = "l2"
+    with pytest.raises(UserError) as error:
+        inputs(params, layout)
+    one_line(error, "head.normalize: l2", "1 of dataset.path are 0 in every component")
 
 
 def test_what_is_refused_is_one_line(vectors: Any, tmp_path: Path) -> None:

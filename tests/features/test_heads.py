@@ -184,7 +184,7 @@ def test_the_whole_network_gives_the_cells_codes_from_images(study: Any) -> None
 def test_changed_features_are_refused(study: Any) -> None:
     params, layout = study
     data = inputs(params, layout)
-    assert isinstance(data, Featured)
+    assert isinstance(data, Featured) and data.ids == arrays.load(layout.data).ids
     data.check()
     file = layout.features("mirrored") / "features.npy"
     before = file.read_bytes()
