@@ -279,12 +279,12 @@ def test_clones_with_one_cache_need_no_remote(first: Project) -> None:
 
 def test_a_forgotten_push_is_named(first: Project) -> None:
     in_folder(first)
-    assert len(refused(first, "check", "lacks results of 18 of 18 stages of 'shared'", "run `make share`")) == 22
+    assert len(refused(first, "check", "lacks results of 20 of 20 stages of 'shared'", "run `make share`")) == 24
     assert "has all 21 results" in act(first, "share")
     assert "has all 21 results" in act(first, "check")
     first.edit(CHANGED, 0.7)
     assert len(ran(first, "cells/evaluate/dvc.yaml:evaluate@csq-wr-16-1")) == 4
-    lines = refused(first, "check", "lacks results of 3 of 18 stages")  # the choice of `tune` is as it was
+    lines = refused(first, "check", "lacks results of 3 of 20 stages")  # the choice of `tune` is as it was
     assert {line.split(": ")[0] for line in lines[:-1]} == {
         f"cells/{stage}/dvc.yaml:{stage}@csq-wr-16-1" for stage in ("train", "encode", "evaluate")
     }
@@ -307,11 +307,11 @@ def test_a_remote_that_lost_a_file_is_noticed_and_mended(first: Project) -> None
     act(first, "share")
     lose(first, "train/csq-wr-16-0", first.folder.parent / "lab")
     named = "cells/train/dvc.yaml:train@csq-wr-16-0: 1 of 2 objects of results/shared/train/csq-wr-16-0"
-    lines = refused(first, "check", "lacks results of 1 of 18 stages")
+    lines = refused(first, "check", "lacks results of 1 of 20 stages")
     assert lines[0] == f"{named} are not there"
     second = colleague(first)
     in_folder(second)
-    lines = refused(second, "fetch", "lacks results of 1 of 18 stages", "run `make share` where they were made")
+    lines = refused(second, "fetch", "lacks results of 1 of 20 stages", "run `make share` where they were made")
     assert lines[0] == f"{named} are not there; this machine lacks some, too"
     assert (second.results / "report" / "index.html").exists(), "what is there has come"
     assert not (second.results / "train" / "csq-wr-16-0").exists(), "and nothing in half"
@@ -323,7 +323,7 @@ def test_a_remote_that_lost_a_file_is_noticed_and_mended(first: Project) -> None
 def test_what_is_neither_here_nor_there_is_not_taken_for_shared(first: Project) -> None:
     in_folder(first)
     lose(first, "codes/csq-wr-16-1", first.folder / ".dvc" / "cache")
-    lines = refused(first, "share", "lacks results of 1 of 18 stages")
+    lines = refused(first, "share", "lacks results of 1 of 20 stages")
     assert "encode@csq-wr-16-1" in lines[0] and "this machine lacks some, too" in lines[0]
 
 

@@ -92,7 +92,7 @@ class Swept(Project):
 
 @pytest.fixture(scope="session")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    """Two methods with two quantizers, two seeds: eight cells, 39 stages. Tests take copies."""
+    """Two methods with two quantizers, two seeds: eight cells, 41 stages. Tests take copies."""
     project = Swept(copy_project(tmp_path_factory.mktemp("swept") / "project").folder)
     for name, (declared, given, folder, content) in STAGES.items():
         text = STAND_IN.format(

@@ -25,25 +25,25 @@ after_dvc_repro = pytest.mark.xdist_group("reproduced")
 def test_it_leaves_what_dvc_repro_leaves(swept: Swept, reproduced: Swept) -> None:
     """Fails where another DVC keeps its books otherwise: outputs, locks, cache and run cache are compared."""
     twin = reproduced
-    assert "39 stages run" in swept.sweep().stdout
+    assert "41 stages run" in swept.sweep().stdout
     assert swept.left() == twin.left()
     assert "up to date" in swept.run("dvc", "status").stdout
     assert swept.ran() == []
-    assert swept.sweep().stdout == "0 stages run; 39 up to date\n"
+    assert swept.sweep().stdout == "0 stages run; 41 up to date\n"
 
     for project in (swept, twin):
         project.edit(WR, 0.7)
     said = swept.sweep("--dry-run").stdout
     assert f"tune@csq-wr-16: {WR}: 0.1 -> 0.7\n" in said
     assert "encode@csq-wr-16-0: after cells/train/dvc.yaml:train@csq-wr-16-0" in said
-    assert swept.sweep().stdout == "16 stages run; 23 up to date\n"
+    assert swept.sweep().stdout == "16 stages run; 25 up to date\n"
     twin.run("dvc", "repro")
     assert swept.left() == twin.left()
 
     swept.edit(WR, 0.1)
     said = swept.sweep("--dry-run").stdout
     assert f"tune@csq-wr-16: {WR}: 0.7 -> 0.1 (the run cache has it)\n" in said
-    assert swept.sweep().stdout == "0 stages run; 16 restored from the run cache; 23 up to date\n"
+    assert swept.sweep().stdout == "0 stages run; 16 restored from the run cache; 25 up to date\n"
     assert swept.ran() == []
 
 
@@ -85,7 +85,7 @@ def test_a_cell_that_fails_stops_no_other(swept: Swept) -> None:
     done = swept.sweep(check=False)
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[-1] == "29 stages run; 3 failed; 7 not run because of them"
+    assert lines[-1] == "31 stages run; 3 failed; 7 not run because of them"
     at = lines.index(next(line for line in lines if "train@csq-wr-16-0 failed" in line))
     assert lines[at + 1 : at + 3] == ["    before it", "    error: no luck"]
     log = Path(lines[at].split("log: ")[1])
@@ -94,11 +94,11 @@ def test_a_cell_that_fails_stops_no_other(swept: Swept) -> None:
     assert "train@dsdh-original-16-0 failed\n    its worker died 4 times" in done.stdout
     assert (swept.folder.parent / "mark").exists() and (swept.results / "metrics" / "csq-original-16-1").exists()
     assert (swept.results / "failed" / "csq-wr-16-0.txt").read_text() == "train: no luck\n"
-    assert done.stderr.splitlines()[-1].startswith("5/8 cells, 39/39 stages, 0 running, 3 cells failed; ")
+    assert done.stderr.splitlines()[-1].startswith("5/8 cells, 41/41 stages, 0 running, 3 cells failed; ")
 
     for order in swept.orders.iterdir():
         order.unlink()
-    assert swept.sweep().stdout == "10 stages run; 29 up to date\n"
+    assert swept.sweep().stdout == "10 stages run; 31 up to date\n"
     assert swept.ran() == []
 
 
@@ -192,7 +192,7 @@ def test_params_that_are_edited_meanwhile_count_for_the_next(swept: Swept) -> No
         "prepared",
         "file = Path('params.yaml')\nfile.write_text(file.read_text().replace('weight: 0.1', 'weight: 0.9'))",
     )
-    assert "39 stages run" in swept.sweep().stdout
+    assert "41 stages run" in swept.sweep().stdout
     lock = yaml.safe_load((swept.folder / "cells/train/dvc.lock").read_text())
     assert lock["stages"]["train@csq-wr-16-0"]["params"]["params.yaml"]["quantizers.wr"]["weight"] == 0.1
     assert "'weight': 0.1" in (swept.results / "train/csq-wr-16-0/out.txt").read_text()
