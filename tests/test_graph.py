@@ -21,7 +21,7 @@ def kinds(stages: list[str]) -> Counter[str]:
 
 CELLS = 8
 WHOLE = {
-    "prepare": 1, "split": 2, "tune": 4, "shared-prepare": 1, "shared-split": 1, "shared-tune": 1,
+    "prepare": 1, "split": 2, "tune": 4, "shared-prepare": 1, "shared-split": 1, "shared-features": 1, "shared-tune": 1,
     "shared-train": 1, "shared-encode": 1, "shared-evaluate": 1, "shared-informativeness": 1,
     "train": CELLS, "encode": CELLS, "evaluate": CELLS, "aggregate": 1, "report": 1,
 }  # fmt: skip

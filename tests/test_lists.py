@@ -218,7 +218,7 @@ def test_a_study_has_one_split_and_its_tables_say_so(study: Project) -> None:
 @pytest.mark.xdist_group("lists")
 def test_a_tuning_seed_has_the_lists_split_without_queries(study: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(study.folder)
-    params, data = read_params(), arrays.load(study.results / "data")
+    params, data = read_params(), arrays.load(study.results / "data" / "prepared")
     tuning, own = tuning_split(params, data, 100), splits.load(study.results / "splits" / "0")
     for part in ("database", "train", "validation"):
         assert np.array_equal(getattr(tuning, part), getattr(own, part))

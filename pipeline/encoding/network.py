@@ -236,9 +236,7 @@ def load_head(
     return network.to(compute.device).eval()
 
 
-def with_backbone(
-    params: schema.Params, code_length: int, compute: Compute, data: Prepared, weights: Path
-) -> ImageNetwork:
+def with_backbone(params: schema.Params, code_length: int, compute: Compute, weights: Path) -> ImageNetwork:
     """Load a cell's network so that it reads images, also if its backbone is frozen.
 
     Args:

@@ -47,8 +47,8 @@ AGAIN = "Run the aggregate stage again."
 #: Required keys of ``about.json``.
 ABOUT = (
     "study", "dataset", "images", "image_size", "classes", "content_hash", "protocol", "split", "seeds", "backbone",
-    "training", "ties", "top_k", "precision_at", "informativeness", "selection", "tune", "published", "class_names",
-    "test", "significance", "methods", "quantizers", "missing",
+    "head", "training", "ties", "top_k", "precision_at", "informativeness", "selection", "tune", "published",
+    "class_names", "test", "significance", "methods", "quantizers", "missing",
 )  # fmt: skip
 #: Required keys of these values of ``about.json`` (of each item in a list), unless the value is null.
 ABOUT_INNER = {

@@ -12,7 +12,7 @@ depend on (``data.prepared.made_of.json``).
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -66,7 +66,8 @@ def begun(stage: str, item: Item, params: Params, study: Path) -> Record:
         params: the content of params.yaml.
         study: the study's folder.
     """
-    code, values, paths = _declared(stage, item, params)
+    code, values, declared = _declared(stage, item, params)
+    paths = [part for path in declared for part in _parts(study, path)]
     inputs = {path: "" if _holds_outputs(study, path) else content(study, path) for path in paths}
     made_by: dict[str, dict[str, Any]] = {}
     for path in paths:
@@ -175,21 +176,14 @@ class Present:
         if record is None or (_identified(path) and content(self.study, path) not in record.files.values()):
             return f"{self.study / path} has no record of what it was made from"
         for entry in [*record.made_by.values(), _own(record)]:
-            for output in self._above(name for name in entry["inputs"] if name not in record.made_by):
+            above = [_output(name) for name in entry["inputs"] if name not in record.made_by]
+            for output in above:
                 there = (self.study / output).exists() and not _holds_outputs(self.study, output)
                 if there and (reason := self.why_not(self.study / output)):
                     return reason
             if reason := self._differs(**entry):
                 return reason
         return ""
-
-    def _above(self, inputs: Iterable[str]) -> Iterator[str]:
-        """The outputs that contain the inputs; for a folder of several that are identified by content, each of them."""
-        for path in inputs:
-            if path in IDENTIFIED and (self.study / path).is_dir():
-                yield from (f"{path}/{child.name}" for child in sorted((self.study / path).iterdir()))
-            else:
-                yield _output(path)
 
     def _differs(self, stage: str, item: Item, code: dict[str, str], params: Any, inputs: dict[str, str]) -> str:
         """The first difference between a record and the stage's present code, params and inputs; empty if none."""
@@ -338,6 +332,13 @@ def _of_several(study: Path, path: str) -> str:
 def _own(record: Record) -> dict[str, Any]:
     """A record as a dict without ``made_by`` and ``files``."""
     return {key: value for key, value in asdict(record).items() if key not in ("made_by", "files")}
+
+
+def _parts(study: Path, path: str) -> list[str]:
+    """The outputs in a folder that holds several which are identified by their content; else the path itself."""
+    if path not in IDENTIFIED or not (study / path).is_dir():
+        return [path]
+    return [f"{path}/{child.name}" for child in sorted((study / path).iterdir()) if child.is_dir()]
 
 
 def _identified(path: str) -> bool:

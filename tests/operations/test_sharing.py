@@ -185,10 +185,10 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Connect:
 
 def test_two_clones_share_in_both_directions(first: Project, connect: Connect) -> None:
     connect(first)
-    assert "has all 21 results of 'shared'" in first.run("make", "share").stdout
+    assert "has all 23 results of 'shared'" in first.run("make", "share").stdout
     second = colleague(first)
     connect(second)
-    assert "has all 21 results of 'shared'" in second.run("make", "fetch-results").stdout
+    assert "has all 23 results of 'shared'" in second.run("make", "fetch-results").stdout
     assert files(second) == files(first)
     assert "up to date" in second.run("dvc", "status").stdout
     assert ran(second) == []
@@ -238,9 +238,9 @@ def test_the_guides_commands(first: Project) -> None:
     makefile = (first.folder / "Makefile").read_text()
     (first.folder / "Makefile").write_text(makefile.replace("\t@python -m pipeline results\n", report))
     said = [first.run("bash", "-ec", block).stdout for block in (once, giving)]
-    assert "has all 21 results" in said[1] and "not committed" not in said[1]
+    assert "has all 23 results" in said[1] and "not committed" not in said[1]
     said = second.run("bash", "-ec", getting).stdout.splitlines()
-    assert any("has all 21 results" in line for line in said)
+    assert any("has all 23 results" in line for line in said)
     assert said.count("Data and pipelines are up to date.") == 2, "by `dvc status` and by `dvc repro`"
     assert files(second) == files(first)
 
@@ -255,7 +255,7 @@ def test_a_web_server_is_good_for_reading(first: Project) -> None:
         second.run("dvc", "remote", "add", "-q", "--local", "-d", "web", f"http://127.0.0.1:{server.server_port}")
         said = act(second, "fetch")
         server.shutdown()
-    assert "has all 21 results" in said and "without the run cache" in said
+    assert "has all 23 results" in said and "without the run cache" in said
     assert files(second) == files(first)
 
 
@@ -280,8 +280,8 @@ def test_clones_with_one_cache_need_no_remote(first: Project) -> None:
 def test_a_forgotten_push_is_named(first: Project) -> None:
     in_folder(first)
     assert len(refused(first, "check", "lacks results of 20 of 20 stages of 'shared'", "run `make share`")) == 24
-    assert "has all 21 results" in act(first, "share")
-    assert "has all 21 results" in act(first, "check")
+    assert "has all 23 results" in act(first, "share")
+    assert "has all 23 results" in act(first, "check")
     first.edit(CHANGED, 0.7)
     assert len(ran(first, "cells/evaluate/dvc.yaml:evaluate@csq-wr-16-1")) == 4
     lines = refused(first, "check", "lacks results of 3 of 20 stages")  # the choice of `tune` is as it was
@@ -331,7 +331,7 @@ def test_stages_that_have_not_run_are_told_apart(first: Project) -> None:
     in_folder(first)
     first.edit("grid.seeds", [0, 1, 2])
     said = act(first, "share")
-    assert "has all 21 results" in said and "4 have not been run yet" in said
+    assert "has all 23 results" in said and "4 have not been run yet" in said
 
 
 def test_a_broken_entry_of_the_run_cache_harms_nothing(first: Project) -> None:
@@ -339,10 +339,10 @@ def test_a_broken_entry_of_the_run_cache_harms_nothing(first: Project) -> None:
     entry = next((first.folder / ".dvc" / "cache" / "runs").glob("*/*/*"))
     entry.chmod(0o644)
     entry.write_text("cmd: [half")
-    assert "has all 21 results" in act(first, "share")
+    assert "has all 23 results" in act(first, "share")
     second = colleague(first)
     in_folder(second)
-    assert "has all 21 results" in act(second, "fetch")
+    assert "has all 23 results" in act(second, "fetch")
     assert files(second) == files(first)
 
 

@@ -39,7 +39,7 @@ def test_every_output_of_a_finished_study_says_what_it_was_made_of(study: Study)
     for stage in ("codes", "metrics", "splits", "train", "tuning"):
         folders += [folder for folder in (layout.folder / stage).iterdir() if folder.is_dir()]
     folders += list((layout.folder / "shared").glob("*/code_and_params"))
-    assert len(folders) == 40
+    assert len(folders) == 41
     assert {folder.name: now.why_not(folder) for folder in folders} == {folder.name: "" for folder in folders}
 
 
@@ -53,9 +53,13 @@ def test_a_record_names_code_params_inputs_and_files(study: Study) -> None:
     assert {"pipeline/methods/dsdh.py", "pipeline/quantizers/wr.py", "pipeline/training/loop.py"} <= trained[
         "code"
     ].keys()
-    assert trained["params"].keys() == {"backbone", "compute", "methods.dsdh", "quantizers.wr", "training"}
+    assert trained["params"].keys() == {
+        "backbone", "compute", "features", "head", "methods.dsdh", "quantizers.wr", "training",
+    }  # fmt: skip
+
+    manifest = json.loads((layout.data / "manifest.json").read_text())
     split = json.loads((layout.split(1) / "split.json").read_text())
-    assert trained["inputs"]["data"] == provenance.content(layout.folder, "data")
+    assert trained["inputs"]["data/prepared"] == manifest["content_hash"]
     assert trained["inputs"]["splits/1"] == split["split_hash"]
 
 

@@ -45,9 +45,9 @@ def gone(file: Path) -> None:
 
 #: Stored file -> the stage that reads it.
 READ_BY = {
-    "data/images.npy": "train",
-    "data/labels.npy": "train",
-    "data/manifest.json": "train",
+    "data/prepared/images.npy": "train",
+    "data/prepared/labels.npy": "train",
+    "data/prepared/manifest.json": "train",
     "splits/1/train.npy": "train",
     "splits/1/split.json": "train",
     "tuning/dsdh-wr-16/choice.json": "train",
@@ -98,9 +98,17 @@ def test_a_byte_that_has_changed_is_noticed_where_it_is_read(name: str, copy: Pr
 
 @pytest.mark.parametrize(
     "name",
-    ["data/images.npy", "data/labels.npy", "splits/1/query.npy", "train/dsdh-wr-16-1/weights.safetensors",
-     "train/dsdh-wr-16-1/history.csv", "codes/dsdh-wr-16-1/query_codes.npy", "codes/dsdh-wr-16-1/database_indices.npy",
-     "metrics/dsdh-wr-16-1/curves.csv", "tuning/dsdh-wr-16/choice.json"],
+    [
+        "data/prepared/images.npy",
+        "data/prepared/labels.npy",
+        "splits/1/query.npy",
+        "train/dsdh-wr-16-1/weights.safetensors",
+        "train/dsdh-wr-16-1/history.csv",
+        "codes/dsdh-wr-16-1/query_codes.npy",
+        "codes/dsdh-wr-16-1/database_indices.npy",
+        "metrics/dsdh-wr-16-1/curves.csv",
+        "tuning/dsdh-wr-16/choice.json",
+    ],
 )  # fmt: skip
 def test_verify_names_what_has_changed(name: str, finished: Project, tmp_path: Path) -> None:
     shutil.copytree(finished.results, tmp_path / "results" / "small")

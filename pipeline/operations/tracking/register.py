@@ -143,7 +143,7 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     from pipeline.codes import pack, sign
     from pipeline.encoding import device as devices
     from pipeline.encoding.encode import outputs
-    from pipeline.encoding.network import load_cell, with_backbone
+    from pipeline.encoding.network import HashNetwork, load_cell, with_backbone
     from pipeline.features.views import Precision, inputs, precision
     from pipeline.preparation import arrays, splits
 
@@ -160,7 +160,11 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     write_json(folder / "about.json", about)
     compute = devices.choose({**params["compute"], "precision": used})
     weights = layout.train(cell) / "weights.safetensors"
-    network = (load_cell if vectors else with_backbone)(params, cell.bits, compute, data, weights)
+    network: HashNetwork
+    if vectors:
+        network = load_cell(params, cell.bits, compute, data, weights)
+    else:
+        network = with_backbone(params, cell.bits, compute, weights)
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
