@@ -239,7 +239,7 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.M
 
 # In the pipeline.
 
-SECTION: Any = {"name": "timm", "model": TINY, "weights": "none", "input_size": 32}
+SECTION: Any = {"name": "timm", "model": TINY, "weights": "none", "input_size": 32, "frozen": False}
 
 
 def test_a_trained_network_comes_back_without_its_first_weights(tmp_path: Path) -> None:
@@ -269,7 +269,8 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
     make_small(project)
     torch.manual_seed(0)
     weights = saved(timm.create_model("test_resnet").state_dict(), folder / "weights.safetensors")
-    project.edit("backbone", {"name": "timm", "model": "test_resnet", "weights": weights, "input_size": 16})
+    section = {"name": "timm", "model": "test_resnet", "weights": weights, "input_size": 16, "frozen": False}
+    project.edit("backbone", section)
     project.edit("grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0]})
     project.edit("training.epochs", 8)
     project.edit("training.optimizer.learning_rate", 0.005)
