@@ -44,6 +44,7 @@ def test_commands_and_targets_exist(page: Path) -> None:
     assert named <= commands.commands.keys()
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],

@@ -288,6 +288,7 @@ def problems(draw: st.DrawFn) -> Problem:
     return both[:queries], labels[:queries], both[queries:], labels[queries:]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(data=problems(), top_k=st.none() | st.integers(1, 45), depth=st.integers(1, 45))
 def test_any_input_obeys_the_definitions(data: Problem, top_k: int | None, depth: int) -> None:

@@ -53,6 +53,7 @@ def test_few_samples_of_many_columns_do_not_go_far_below_zero() -> None:
     assert -0.2 < estimate(x, y, QUICK, seed=0).mean < 0.05
 
 
+@pytest.mark.slow
 def test_columns_that_hardly_ever_vary_are_no_trouble() -> None:
     """Corners of images: the same in all of them but one."""
     x, y = gaussians(0.8, 1, n=4_000)

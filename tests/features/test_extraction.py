@@ -73,6 +73,7 @@ def test_features_are_the_backbones_outputs_in_evaluation_mode(view: str, data: 
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_number_of_cores(
     data: Prepared, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
