@@ -83,6 +83,14 @@ def _skip_without_cuda(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
 
 
+def at(content: Any, path: str) -> tuple[Any, str]:
+    """The section that holds a value of params.yaml, and the value's key in it, given its dotted path."""
+    *parents, last = path.split(".")
+    for key in parents:
+        content = content[key]
+    return content, last
+
+
 class Project:
     """A copy of the repository that a test may edit and run."""
 
@@ -105,10 +113,7 @@ class Project:
     def edit(self, path: str, value: Any) -> None:
         """Set one value of params.yaml by its dotted path."""
         content = self.params
-        *parents, last = path.split(".")
-        place = content
-        for key in parents:
-            place = place[key]
+        place, last = at(content, path)
         place[last] = value
         given = {
             "dataset": content["dataset"]["path"],

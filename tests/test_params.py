@@ -14,6 +14,7 @@ from pipeline import datasets
 from pipeline.params import check, read
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.yaml12 import parse
+from tests.conftest import at
 
 ROOT = Path(__file__).parent.parent
 CONTENT = parse((ROOT / "params.yaml").read_text())
@@ -23,10 +24,7 @@ PROTOCOLS = "expected one of cifar10_full, cifar10_official, counts, hswd, lists
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     content = copy.deepcopy(CONTENT)
-    *parents, last = path.split(".")
-    place = content
-    for key in parents:
-        place = place[key]
+    place, last = at(content, path)
     if value is ...:
         del place[last]
     else:

@@ -55,17 +55,17 @@ def write(params: Params, data: Prepared, view: str, target: Path) -> None:
     data.check()
     backbone = Frozen(params)
     count, file = len(data.images), target / "features.npy"
-    key = {"view": view, "content_hash": data.manifest["content_hash"], "made_by": backbone.digest()}
-    filling = chunks.Filling(
-        file, (count, backbone.num_features), np.float32, chunk=CHUNK, key=key | {"computed": backbone.described()}
-    )
+    key = {
+        "view": view,
+        "content_hash": data.manifest["content_hash"],
+        "weights": backbone.digest(),
+        **backbone.described(),
+    }
+    filling = chunks.Filling(file, (count, backbone.num_features), np.float32, chunk=CHUNK, key=key)
     for _ in filling.recorded("features", _computed(backbone, data.images, view, filling)):
         pass
     filling.finish()
-    digests = b"".join(
-        hashlib.sha256(chunks.mapped(file)[start : start + CHUNK].tobytes()).digest()
-        for start in range(0, count, CHUNK)
-    )
+    digests = chunks.digests(file, CHUNK)
     (target / "features.sha256").write_bytes(digests)
     manifest = {
         "view": view,

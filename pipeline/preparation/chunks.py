@@ -112,6 +112,13 @@ def write(file: Path, first: int, count: int, rows: npt.NDArray[Any]) -> str:
     return sha256(rows)
 
 
+def digests(file: Path, chunk: int) -> bytes:
+    """Concatenated SHA-256s (32 bytes each) of consecutive chunks of an array's rows."""
+    # Map the file again for each chunk: touched pages count as used memory as long as the mapping exists.
+    starts = range(0, len(mapped(file)), chunk)
+    return b"".join(hashlib.sha256(mapped(file)[start : start + chunk].tobytes()).digest() for start in starts)
+
+
 def mapped(file: Path) -> np.memmap[Any, np.dtype[Any]]:
     return np.lib.format.open_memmap(file, mode="r+")
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import UnidentifiedImageError
 
 from pipeline.preparation.arrays import CHUNK
-from pipeline.preparation.chunks import Bad, Done, Filling, mapped, write
+from pipeline.preparation.chunks import Bad, Done, Filling, digests, mapped, write
 from pipeline.preparation.square import square
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import cores
@@ -87,17 +87,13 @@ def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
         concatenated SHA-256s of the resulting array's chunks.
     """
     count, *shape = mapped(file).shape
-    digests = b""
-    for start in range(0, len(kept), CHUNK):
-        # Map the file again for each chunk: touched pages count as used memory as long as the mapping exists.
-        images = mapped(file)
-        rows = images[kept[start : start + CHUNK]]
-        if len(kept) < count:
-            images[start : start + len(rows)] = rows
-        digests += hashlib.sha256(rows.tobytes()).digest()
     if len(kept) < count:
+        for start in range(0, len(kept), CHUNK):
+            images = mapped(file)  # again for each chunk, as in ``digests``
+            rows = images[kept[start : start + CHUNK]]
+            images[start : start + len(rows)] = rows
         _shorten(file, mapped(file), (len(kept), *shape))
-    return digests
+    return digests(file, CHUNK)
 
 
 def _shorten(file: Path, before: "np.memmap[Any, np.dtype[Any]]", shape: tuple[int, ...]) -> None:

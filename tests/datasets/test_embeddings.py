@@ -16,7 +16,7 @@ from pipeline.params import check
 from pipeline.preparation import arrays
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Layout
-from tests.conftest import ROOT
+from tests.conftest import ROOT, at
 from tests.messages import one_line
 
 COUNT, WIDTH = 30, 5
@@ -212,10 +212,7 @@ def test_a_study_of_vectors_is_valid() -> None:
 )
 def test_what_contradicts_vectors_is_one_line(path: str, value: Any, said: str) -> None:
     content = study()
-    *parents, last = path.split(".")
-    place = content
-    for key in parents:
-        place = place[key]
+    place, last = at(content, path)
     place[last] = value
     (problem,) = check(content)
     assert said in problem and "\n" not in problem

@@ -23,6 +23,7 @@ from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import read_json
 from stages import encode, evaluate, features, prepare, split, tune
 from stages import train as training
+from tests.conftest import at
 from tests.features.test_extraction import frozen
 
 CPU = Compute(torch.device("cpu"), "float32")
@@ -214,10 +215,7 @@ def test_changed_features_are_refused(study: Any) -> None:
 )
 def test_what_contradicts_a_frozen_backbone_is_one_line(path: str, value: Any, said: str) -> None:
     content = frozen()
-    *parents, last = path.split(".")
-    place = content
-    for key in parents:
-        place = place[key]
+    place, last = at(content, path)
     place[last] = value
     (problem,) = check(content)
     assert said in problem
