@@ -19,6 +19,7 @@ from torch.nn.functional import one_hot
 from pipeline import methods
 from pipeline.assignment import optimal_pairing
 from pipeline.methods import Method
+from pipeline.params.schema import TRAINING_FREE
 
 BATCH, CLASSES = 256, 10
 #: Images of the training set; ``database`` is what ADSH is trained on.
@@ -74,7 +75,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device(given.device)
-    calls: dict[str, Callable[[], Any]] = {name: Step(name, given.bits, device) for name in methods.names()}
+    calls: dict[str, Callable[[], Any]] = {
+        name: Step(name, given.bits, device) for name in methods.names() if name not in TRAINING_FREE
+    }
     calls["pairing of wr"] = pairing(given.bits, device)
     for call in calls.values():
         milliseconds(call, device)  # compiles, and sets up memory

@@ -69,7 +69,13 @@ def build(folder: Path, cells: int) -> None:
     bits = [8 * (i + 1) for i in range(cells // (pairs * seeds))]
     params["study"] = "bench"
     params["visualize"]["seeds"] = []
-    params["grid"] = {"methods": METHODS, "quantizers": QUANTIZERS, "bits": bits, "seeds": list(range(seeds))}
+    params["grid"] = {
+        "methods": METHODS,
+        "quantizers": QUANTIZERS,
+        "bits": bits,
+        "seeds": list(range(seeds)),
+        "training_free": [],
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for command in (
         ["git", "init", "-q"],

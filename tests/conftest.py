@@ -177,7 +177,13 @@ def make_small(project: Project) -> None:
     """Eight cells of two epochs."""
     content = project.params
     content["study"] = "small"
-    content["grid"] = {"methods": ["csq", "dsdh"], "quantizers": ["original", "wr"], "bits": [16], "seeds": [0, 1]}
+    content["grid"] = {
+        "methods": ["csq", "dsdh"],
+        "quantizers": ["original", "wr"],
+        "bits": [16],
+        "seeds": [0, 1],
+        "training_free": [],
+    }
     content["training"] |= {"epochs": 2}
     content["evaluation"] |= {"precision_at": [10, 100]}
     content["informativeness"] |= {"steps": 20, "restarts": 2}

@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from pipeline import methods
 from pipeline.methods import Method
+from pipeline.params.schema import TRAINING_FREE
 
 # On tensors this small a second thread helps nothing, and takes the core of pytest's other worker.
 torch.set_num_threads(1)
+
+#: Methods that have losses.
+TRAINED = [name for name in methods.names() if name not in TRAINING_FREE]
 
 BITS = 16
 CLASSES = 4

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from pipeline import methods, quantizers
+from pipeline import quantizers
 from tests import golden
+from tests.losses import TRAINED
 
-REGISTERED = {"methods": methods.names(), "quantizers": quantizers.names()}
+REGISTERED = {"methods": TRAINED, "quantizers": quantizers.names()}
 MEASURED = {"methods": golden.of_method, "quantizers": golden.of_quantizer}
 ADVICE = "where this is meant, `python -m tests.golden` writes tests/golden/losses.json anew"
 

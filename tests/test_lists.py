@@ -183,7 +183,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Project:
                              "on_bad_image": "error"})  # fmt: skip
     project.edit("split", {"protocol": "lists", "folder": str(place / "lists"), "validation": 4,
                            "validation_from": "train"})  # fmt: skip
-    project.edit("grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0, 1]})
+    project.edit(
+        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0, 1], "training_free": []}
+    )
     project.edit("training.batch_size", 8)
     project.edit("tune", {"seeds": [100]})
     project.edit("candidates.original", {"learning_rate": [0.001]})

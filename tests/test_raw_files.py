@@ -33,7 +33,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
                              "on_bad_image": "error"})  # fmt: skip
     project.edit("backbone.weights", str(folder / "cnn.safetensors"))
     project.edit("split.per_class", {"query": 2, "validation": 2, "train": 8})
-    project.edit("grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0]})
+    project.edit(
+        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0], "training_free": []}
+    )
     project.edit("training.batch_size", 8)
     project.repro()
     return project

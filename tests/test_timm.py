@@ -271,7 +271,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
     weights = saved(timm.create_model("test_resnet").state_dict(), folder / "weights.safetensors")
     section = {"name": "timm", "model": "test_resnet", "weights": weights, "input_size": 16, "frozen": False}
     project.edit("backbone", section)
-    project.edit("grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0]})
+    project.edit(
+        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0], "training_free": []}
+    )
     project.edit("training.epochs", 8)
     project.edit("training.optimizer.learning_rate", 0.005)
     project.repro()

@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pipeline import methods, protocols, quantizers
+from pipeline import protocols, quantizers
 from pipeline.encoding import images as image_module
 from pipeline.encoding.device import Compute
 from pipeline.encoding.images import Augmentation, Resident
@@ -33,10 +33,10 @@ from pipeline.training.cell import trainer
 from pipeline.training.loop import Trainer
 from pipeline.training.objective import losses
 from tests.conftest import ROOT
-from tests.losses import started
+from tests.losses import TRAINED, started
 
 PAIRING = ("wr", "ot")
-every_method = pytest.mark.parametrize("method", methods.names())
+every_method = pytest.mark.parametrize("method", TRAINED)
 every_other_quantizer = pytest.mark.parametrize(
     "quantizer", [name for name in quantizers.names() if name not in PAIRING]
 )

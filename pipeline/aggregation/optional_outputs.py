@@ -48,7 +48,8 @@ def batch_sizes(params: Params) -> list[tuple[Group, int]]:
 
 def shown(params: Params) -> list[Cell]:
     """The cells to visualize by t-SNE and galleries."""
-    return cells_of(params["visualize"])
+    shown = params["visualize"]
+    return [Cell(*names) for names in product(shown["methods"], shown["quantizers"], shown["bits"], shown["seeds"])]
 
 
 def budget(params: Params) -> dict[str, Any] | None:
@@ -112,7 +113,7 @@ def tuning_table(params: Params, layout: Layout, there: There) -> pd.DataFrame:
     rows = []
     for group in groups_of(params["grid"]):
         folder = layout.tuning(group)
-        if not there(folder):
+        if not there(folder) or group.method in params["grid"]["training_free"]:
             continue
         curve, choice = stored.table(folder / "curve.csv"), read_json(folder / "choice.json")["setting"]
         for trial, setting in enumerate(settings(params["candidates"][group.quantizer])):

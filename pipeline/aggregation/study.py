@@ -206,7 +206,7 @@ def headline(results: pd.DataFrame) -> dict[str, float]:
 def about(params: Params, layout: Layout) -> dict[str, Any]:
     """The protocol behind the tables: the facts needed to compare the numbers with other results."""
     manifest = read_json(layout.data / "manifest.json")
-    seeds = params["grid"]["seeds"]
+    grid, seeds = params["grid"], params["grid"]["seeds"]
     split = read_json(layout.split(seeds[0]) / "split.json")
     kind = "paired two-sided t-test over seeds" if params["statistics"]["paired"] else "two-sided Welch t-test"
     return {
@@ -234,5 +234,6 @@ def about(params: Params, layout: Layout) -> dict[str, Any]:
         "class_names": list(manifest["classes"]),
         "test": kind,
         "significance": params["statistics"]["significance"],
-        **{kind: {name: params[kind][name] for name in params["grid"][kind]} for kind in ("methods", "quantizers")},
+        "methods": {name: params["methods"][name] for name in [*grid["methods"], *grid["training_free"]]},
+        "quantizers": {name: params["quantizers"][name] for name in grid["quantizers"]},
     }

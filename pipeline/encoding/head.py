@@ -7,9 +7,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import schema
+from pipeline.params.schema import TRAINING_FREE
 
 #: One linear layer.
 LINEAR: schema.Head = {"hidden": [], "dropout": 0.0, "normalize": "none"}
+
+
+def of_method(params: schema.Params, method: str) -> schema.Head:
+    """The ``head`` section for a method; without hidden layers for a method without training."""
+    return {**params["head"], "hidden": []} if method in TRAINING_FREE else params["head"]
+
+
+def without_last(head: nn.Module) -> tuple[nn.Module, nn.Linear]:
+    """Split a head into what precedes its last layer, and this layer."""
+    if isinstance(head, nn.Linear):
+        return nn.Identity(), head
+    assert isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear)
+    return head[:-1], head[-1]
 
 
 def make_head(section: schema.Head, num_features: int, code_length: int) -> nn.Module:

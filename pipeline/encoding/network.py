@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding.device import Compute, make_deterministic, warn_if_emulated
-from pipeline.encoding.head import LINEAR, Standardize, make_head
+from pipeline.encoding.head import LINEAR, Standardize, make_head, of_method
 from pipeline.encoding.images import Augment, Augmentation, Inputs, normalization, normalized, one_view
 from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
+from pipeline.runtime.layout import Group
 
 #: Maximum number of images per forward pass; larger batches don't fit a CPU's cache, or leave a GPU idle.
 BATCH = {"cpu": 256, "cuda": 4096, "mps": 512}
@@ -164,22 +165,23 @@ def build(section: schema.Backbone, code_length: int, compute: Compute, head: sc
     return network.to(compute.device).to(memory_format=compute.memory_format)
 
 
-def for_cell(params: schema.Params, code_length: int, compute: Compute, data: Prepared) -> HashNetwork:
+def for_cell(params: schema.Params, group: Group, compute: Compute, data: Prepared) -> HashNetwork:
     """Build the network that a study's cells train: on images, or on features if the backbone is frozen.
 
     Args:
         params: the content of params.yaml.
-        code_length: K.
+        group: method, quantizer and code length.
         compute: device and precision.
         data: what the network reads, see ``pipeline.features.views.inputs``.
 
     Raises:
         UserError: see ``build``.
     """
+    head = of_method(params, group.method)
     if not params["backbone"]["frozen"]:
-        return build(params["backbone"], code_length, compute, params["head"])
-    head = make_head(params["head"], data.images.shape[-1], code_length)
-    return FeatureNetwork(head, code_length, compute).to(compute.device)
+        return build(params["backbone"], group.bits, compute, head)
+    made = make_head(head, data.images.shape[-1], group.bits)
+    return FeatureNetwork(made, group.bits, compute).to(compute.device)
 
 
 def load(
@@ -204,19 +206,20 @@ def load(
     return network.eval()
 
 
-def load_cell(params: schema.Params, code_length: int, compute: Compute, data: Prepared, weights: Path) -> HashNetwork:
+def load_cell(params: schema.Params, group: Group, compute: Compute, data: Prepared, weights: Path) -> HashNetwork:
     """Load a cell's network in evaluation mode, from the safetensors file that ``train`` wrote.
 
     Args:
         params: the content of params.yaml.
-        code_length: K.
+        group: method, quantizer and code length.
         compute: device and precision.
         data: what the network reads, see ``pipeline.features.views.inputs``.
         weights: the cell's ``weights.safetensors``.
     """
+    head = of_method(params, group.method)
     if not params["backbone"]["frozen"]:
-        return load(params["backbone"], code_length, compute, weights, params["head"])
-    return load_head(params["head"], data.images.shape[-1], code_length, compute, weights)
+        return load(params["backbone"], group.bits, compute, weights, head)
+    return load_head(head, data.images.shape[-1], group.bits, compute, weights)
 
 
 def load_head(
@@ -236,18 +239,19 @@ def load_head(
     return network.to(compute.device).eval()
 
 
-def with_backbone(params: schema.Params, code_length: int, compute: Compute, weights: Path) -> ImageNetwork:
+def with_backbone(params: schema.Params, group: Group, compute: Compute, weights: Path) -> ImageNetwork:
     """Load a cell's network so that it reads images, also if its backbone is frozen.
 
     Args:
         params: the content of params.yaml.
-        code_length: K.
+        group: method, quantizer and code length.
         compute: device and precision.
         weights: the cell's ``weights.safetensors``; without the backbone's weights if that is frozen.
     """
+    head = of_method(params, group.method)
     if not params["backbone"]["frozen"]:
-        return load(params["backbone"], code_length, compute, weights, params["head"])
+        return load(params["backbone"], group.bits, compute, weights, head)
     make_deterministic(0, compute.device)  # as for the features, for a backbone with random weights
-    network = build(params["backbone"], code_length, compute, params["head"])
+    network = build(params["backbone"], group.bits, compute, head)
     network.load_state_dict({**network.state_dict(), **stored.weights(weights)})
     return network.eval()

@@ -22,10 +22,12 @@ class Method(nn.Module):
     Attributes:
         trains_on: the part of the split that is the training set: ``train``, or the whole ``database``. It never
             includes the validation images.
+        training_free: ``solve`` computes the head in closed form. Such a method isn't trained, so it has no losses.
     """
 
     # "database" is for methods that solve the codes of all database images during training (ADSH).
     trains_on: Literal["train", "database"] = "train"
+    training_free = False
 
     def __init__(self, *, code_length: int, num_classes: int, num_train: int) -> None:
         super().__init__()
@@ -57,6 +59,21 @@ class Method(nn.Module):
 
     def end_epoch(self, epoch: int) -> None:
         """Update discrete variables after an epoch; ``epoch`` counts from 0. No-op by default."""
+
+    def solve(self, features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The linear head of a method without training, see ``training_free``.
+
+        Args:
+            features: (n, D) float64 on the CPU, of the training set.
+            generator: the source of all randomness.
+
+        Returns:
+            weight (K, D) and bias (K,), float64: the raw outputs are ``features @ weight.T + bias``.
+
+        Raises:
+            UserError: the features can't give so many bits.
+        """
+        raise NotImplementedError
 
 
 _REGISTRY = Registry("pipeline.methods", "method", Method)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.params.schema import CHOSEN, VECTORS, Choices, Params, adapter, entries, params
+from pipeline.params.schema import CHOSEN, TRAINING_FREE, VECTORS, Choices, Params, adapter, entries, params
 from pipeline.params.sections import is_section, keys, required
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
@@ -86,7 +86,8 @@ def _chosen(content: dict[str, Any], section: str) -> str | None:
 
 def _across_sections(content: dict[str, Any]) -> list[str]:
     """Errors that involve several sections. Malformed sections are skipped, since the schema reports them."""
-    problems = _missing_sections(content) + _unequal_tries(content) + _at_odds(content) + _unwatched(content)
+    problems = _missing_sections(content) + _training_free(content) + _unequal_tries(content) + _at_odds(content)
+    problems += _unwatched(content)
     training = content.get("training")
     if isinstance(training, dict):
         epochs, every = training.get("epochs"), training.get("validate_every")
@@ -121,6 +122,23 @@ def _missing_sections(content: dict[str, Any]) -> list[str]:
                     if isinstance(given, dict) and name in entries(kind) and given.get(name) is None:
                         who = "the grid" if user == "grid" else user
                         problems.append(f"{section}.{name}: missing, but {who} uses it; expected its section")
+    return problems
+
+
+def _training_free(content: dict[str, Any]) -> list[str]:
+    """Errors for methods without training: among those that are trained, or without what their cells need."""
+    problems = [
+        f"{user}.methods: {name} has no training, so no quantizer can be added to it; expected it in grid.training_free"
+        for user in ("grid", "timing", "batch_size")
+        for name in _part(content, user, "methods", kind=list)
+        if name in TRAINING_FREE
+    ]
+    free = [name for name in _part(content, "grid", "training_free", kind=list) if name in TRAINING_FREE]
+    needed = [("methods", name) for name in free] + [("quantizers", "original")] * bool(free)
+    for section, name in needed:
+        given = content.get(section)
+        if isinstance(given, dict) and given.get(name) is None:
+            problems.append(f"{section}.{name}: missing, but grid.training_free needs it; expected its section")
     return problems
 
 

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 import pipeline
 from pipeline.params.sections import keys, made, optional, required, section
-from pipeline.params.signatures import arguments, hyperparameters
+from pipeline.params.signatures import arguments, declares, hyperparameters
 from pipeline.runtime.ranges import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Seed
 from pipeline.runtime.registry import file_names
 
@@ -43,12 +43,18 @@ def _not_empty(values: Any) -> Any:
     return values
 
 
+#: Methods that compute a linear head in closed form instead of training.
+TRAINING_FREE = tuple(
+    name for name in entries("methods") if declares(PACKAGES / "methods" / f"{name}.py", "training_free")
+)
+
 if TYPE_CHECKING:  # the names are known only at run time
-    DatasetName = ProtocolName = BackboneName = MethodName = QuantizerName = str
+    DatasetName = ProtocolName = BackboneName = MethodName = QuantizerName = TrainingFreeName = str
 else:
     DatasetName, ProtocolName, BackboneName, MethodName, QuantizerName = (
         Literal[tuple(entries(name))] for name in ("datasets", "protocols", "backbones", "methods", "quantizers")
     )
+    TrainingFreeName = Literal[TRAINING_FREE]
 
 #: Datasets of vectors instead of images.
 VECTORS = ("embeddings",)
@@ -86,6 +92,7 @@ class Grid(TypedDict):
     quantizers: Annotated[Quantizers, NotEmpty]
     bits: Annotated[list[Bits], NotEmpty, Distinct]
     seeds: Annotated[list[Seed], NotEmpty, Distinct]
+    training_free: Annotated[list[TrainingFreeName], Distinct]
 
 
 @section

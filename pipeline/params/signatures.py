@@ -1,7 +1,7 @@
 """Read the arguments of methods, quantizers, datasets, protocols and backbones without importing their files.
 
 Importing a method imports torch, which takes seconds. The schema needs only the names, types and ranges of the
-keyword-only arguments. So the file is parsed, and only the annotations are evaluated.
+keyword-only arguments, and whether a method is trained. So the file is parsed, and only the annotations are evaluated.
 """
 
 import ast
@@ -46,6 +46,17 @@ def arguments(file: Path) -> dict[str, Any]:
                             kind = _type(argument)
                             fields[argument.arg] = NotRequired[kind] if optional else kind
     return fields
+
+
+def declares(file: Path, attribute: str) -> bool:
+    """Whether the class that ``file`` defines sets the class attribute ``attribute`` to True."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return any(
+        ast.unparse(line) == f"{attribute} = True"
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for line in node.body
+    )
 
 
 def _type(argument: ast.arg) -> Any:

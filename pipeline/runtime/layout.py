@@ -25,6 +25,7 @@ made of (``provenance``). For the data and the splits it is next to the folder.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from pipeline.params import schema
@@ -66,14 +67,12 @@ class Cell:
 
 
 def cells_of(grid: schema.Grid) -> list[Cell]:
-    """All cells of ``params["grid"]``, in the grid's own order (method, quantizer, bits, seed)."""
-    return [
-        Cell(method, quantizer, bits, seed)
-        for method in grid["methods"]
-        for quantizer in grid["quantizers"]
-        for bits in grid["bits"]
-        for seed in grid["seeds"]
-    ]
+    """All cells of ``params["grid"]``, in the grid's own order (method, quantizer, bits, seed).
+
+    Methods without training come last; ``original`` is their only quantizer.
+    """
+    pairs = [*product(grid["methods"], grid["quantizers"]), *product(grid["training_free"], ["original"])]
+    return [Cell(*pair, bits, seed) for pair in pairs for bits in grid["bits"] for seed in grid["seeds"]]
 
 
 def groups_of(grid: schema.Grid) -> list[Group]:

@@ -13,15 +13,17 @@ from pipeline.encoding.network import for_cell
 from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group
 from pipeline.runtime.outputs import write_json
+from pipeline.training.closed_form import Solver
 from pipeline.training.history import History
 from pipeline.training.loop import Trainer
 from pipeline.training.setting import Setting, spelled, with_setting
 
 
-def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
-    """Build the trainer of one cell: network, method and quantizer.
+def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Split) -> Trainer | Solver:
+    """Build what trains one cell, from network, method and quantizer; a ``Solver`` if the method has no training.
 
     Args:
         params: the content of params.yaml, with the values of a setting already in it.
@@ -31,12 +33,13 @@ def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Spli
         split: the images of each part.
 
     Raises:
-        UserError: the training images have changed since they were prepared, or a hyperparameter is wrong.
+        UserError: the training images have changed since they were prepared, a hyperparameter is wrong, or a method
+            without training has another quantizer than ``original`` or ``none``.
     """
     data.check(split.training_indices(methods.training_part(group.method)))
     compute = devices.choose(params["compute"])
     devices.make_deterministic(seed, compute.device)
-    network = for_cell(params, group.bits, compute, data)
+    network = for_cell(params, group, compute, data)
     method = methods.create(
         group.method,
         code_length=group.bits,
@@ -44,6 +47,13 @@ def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Spli
         num_train=len(split.training_indices(methods.training_part(group.method))),
         **params["methods"][group.method],
     ).to(compute.device)
+    if method.training_free:
+        if group.quantizer not in ("original", "none"):
+            raise UserError(
+                f"{group.method} has no training, so quantizer {group.quantizer!r} can't be added; "
+                "expected original or none"
+            )
+        return Solver(network, method, data, split, seed=seed)
     quantizer = quantizers.create(group.quantizer, **params["quantizers"][group.quantizer])
     settings, name = params["training"], group.quantizer
     return Trainer(network, method, quantizer, data, split, settings, quantizer_name=name, seed=seed)

@@ -20,7 +20,7 @@ def settings(candidates: dict[str, list[Any]]) -> list[Setting]:
 
 
 def leave_as_is(target: Path) -> None:
-    """Write an empty choice, for a study that doesn't tune and uses the values of params.yaml."""
+    """Write an empty choice, if the values of params.yaml are used or the method has no training."""
     write_json(target / "choice.json", {"setting": {}})
 
 

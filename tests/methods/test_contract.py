@@ -26,6 +26,7 @@ from tests.losses import (
     BATCHES,
     BITS,
     CLASSES,
+    TRAINED,
     create,
     hyperparameters,
     is_tested,
@@ -36,7 +37,7 @@ from tests.losses import (
 )
 from tests.messages import one_line
 
-every_method = pytest.mark.parametrize("name", methods.names())
+every_method = pytest.mark.parametrize("name", TRAINED)
 both_precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 
 

@@ -87,7 +87,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Project:
     content = project.params
     content["study"] = "shared"
     content["visualize"]["seeds"] = []
-    content["grid"] = {"methods": ["csq"], "quantizers": ["wr"], "bits": [16], "seeds": [0, 1]}
+    content["grid"] = {"methods": ["csq"], "quantizers": ["wr"], "bits": [16], "seeds": [0, 1], "training_free": []}
     (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     project.edit(CHANGED, EARLIER)
     ran(project, "cells/evaluate/dvc.yaml:evaluate@csq-wr-16-0")

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline import methods, quantizers
+from pipeline import quantizers
 from pipeline.methods import Method
 from pipeline.quantizers import Quantizer
 from pipeline.training.objective import losses
-from tests.losses import BATCHES, outputs, seeded, started
+from tests.losses import BATCHES, TRAINED, outputs, seeded, started
 
-every_method = pytest.mark.parametrize("method_name", methods.names())
+every_method = pytest.mark.parametrize("method_name", TRAINED)
 every_quantizer = pytest.mark.parametrize("name", quantizers.names())
 
 #: Whether the method's own term stays, and what the quantizer is given, as design.md and the papers have it.
@@ -113,7 +113,7 @@ def test_total_of_every_pair_is_a_finite_number_that_pulls(
 
 def test_of_a_lone_image_two_methods_ask_nothing() -> None:
     silent = set()
-    for name in methods.names():
+    for name in TRAINED:
         method, u, labels, indices = started(name, "one image")
         if method.similarity_loss(u, labels, indices) == 0:
             silent.add(name)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline import methods, protocols, quantizers
+from pipeline import protocols, quantizers
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, Layout
@@ -20,6 +20,7 @@ from pipeline.training.cell import train
 from pipeline.training.setting import spelled, with_setting
 from pipeline.training.trial import tuning_split, validation_map
 from tests.conftest import ROOT
+from tests.losses import TRAINED
 from tests.messages import one_line
 
 GROUP = Group("dsdh", "wr", 16)
@@ -113,7 +114,7 @@ def test_query_images_have_no_say(method: str, selection: str, params: dict[str,
 
 @pytest.mark.parametrize(
     ("method", "quantizer"),
-    [("dsdh", quantizer) for quantizer in quantizers.names()] + [(method, "original") for method in methods.names()],
+    [("dsdh", quantizer) for quantizer in quantizers.names()] + [(method, "original") for method in TRAINED],
 )
 def test_a_setting_that_diverges_is_tried_but_not_chosen(
     method: str, quantizer: str, params: dict[str, Any], tmp_path: Path

@@ -143,6 +143,7 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     from pipeline.codes import pack, sign
     from pipeline.encoding import device as devices
     from pipeline.encoding.encode import outputs
+    from pipeline.encoding.head import of_method
     from pipeline.encoding.network import HashNetwork, load_cell, with_backbone
     from pipeline.features.views import Precision, inputs, precision
     from pipeline.preparation import arrays, splits
@@ -154,7 +155,7 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     vectors = arrays.load(layout.data).images.ndim == 2
     used: Precision = precision(params, layout) if frozen and not vectors else trained["precision"]
     about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": used}
-    about |= {"image_size": params["dataset"].get("image_size"), "head": params["head"]}
+    about |= {"image_size": params["dataset"].get("image_size"), "head": of_method(params, cell.method)}
     if vectors:
         about["num_features"] = data.images.shape[-1]
     write_json(folder / "about.json", about)
@@ -162,9 +163,9 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     weights = layout.train(cell) / "weights.safetensors"
     network: HashNetwork
     if vectors:
-        network = load_cell(params, cell.bits, compute, data, weights)
+        network = load_cell(params, cell.group, compute, data, weights)
     else:
-        network = with_backbone(params, cell.bits, compute, weights)
+        network = with_backbone(params, cell.group, compute, weights)
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(state, folder / "weights.safetensors")
     images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])

@@ -103,7 +103,13 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     content = project.params
     content["study"] = "swept"
     content["visualize"]["seeds"] = []
-    content["grid"] = {"methods": ["csq", "dsdh"], "quantizers": ["original", "wr"], "bits": [16], "seeds": [0, 1]}
+    content["grid"] = {
+        "methods": ["csq", "dsdh"],
+        "quantizers": ["original", "wr"],
+        "bits": [16],
+        "seeds": [0, 1],
+        "training_free": [],
+    }
     (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "start")
