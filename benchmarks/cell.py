@@ -35,8 +35,10 @@ Seconds = dict[str, float]
 #: The parts of a stage that are timed: module, name in the module, name in the table.
 PARTS = [
     ("pipeline.training.cell", "trainer", "make network, method, optimizer"),
-    ("stages.encode", "load", "make network, read weights"),
-    ("pipeline.encoding.network", "HashNetwork.forward", "forward"),
+    ("stages.encode", "load_cell", "make network, read weights"),
+    ("pipeline.encoding.images", "Resident.copy_of", "read images or features"),
+    ("pipeline.encoding.network", "ImageNetwork.forward", "forward"),
+    ("pipeline.encoding.network", "FeatureNetwork.forward", "forward"),
     ("torch", "Tensor.backward", "backward"),
     ("pipeline.training.loop", "losses", "losses"),
     ("pipeline.quantizers.wr", "optimal_pairing", "pairing"),

@@ -11,7 +11,7 @@ from pipeline.runtime.layout import Cell, Layout
 
 
 def main(params: Params, layout: Layout, cell: Cell) -> None:
-    data, split = inputs(params, layout), splits.load(layout.split(cell.seed))
+    data, split = inputs(params, layout, training=False), splits.load(layout.split(cell.seed))
     compute = devices.choose(params["compute"])
     network = load_cell(params, cell.group, compute, data, layout.train(cell) / "weights.safetensors")
     with layout.atomic_output(layout.codes(cell)) as target:

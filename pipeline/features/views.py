@@ -16,12 +16,13 @@ from pipeline.runtime.layout import Layout
 from pipeline.runtime.outputs import read_json
 
 
-def inputs(params: Params, layout: Layout) -> Prepared:
+def inputs(params: Params, layout: Layout, *, training: bool = True) -> Prepared:
     """Open what the networks of a study read; arrays are memory-mapped.
 
     Args:
         params: the content of params.yaml.
         layout: the study's folders.
+        training: whether the networks are trained; to encode, they need the first view alone.
 
     Returns:
         the prepared dataset. If ``backbone.frozen`` is true, ``images`` are features (n, V, D) float32 of V views; the
@@ -36,7 +37,8 @@ def inputs(params: Params, layout: Layout) -> Prepared:
     if data.images.ndim == 2:  # a dataset of vectors
         _refuse_zeros(params, data.manifest["zero_vectors"])
         return replace(data, images=data.images[:, None])
-    views = [_view(layout.features(view), len(data.labels)) for view in params["features"]["views"]]
+    names = params["features"]["views"] if training else params["features"]["views"][:1]
+    views = [_view(layout.features(name), len(data.labels)) for name in names]
     images = _together([view.images for view in views])
     return Featured(images, data.labels, data.manifest, ids=data.ids, views=tuple(views))
 

@@ -185,6 +185,7 @@ def test_the_whole_network_gives_the_cells_codes_from_images(study: Any) -> None
 def test_changed_features_are_refused(study: Any) -> None:
     params, layout = study
     data = inputs(params, layout)
+    assert (data.images.shape[1], inputs(params, layout, training=False).images.shape[1]) == (2, 1)
     assert isinstance(data, Featured) and data.ids == arrays.load(layout.data).ids
     data.check()
     file = layout.features("mirrored") / "features.npy"

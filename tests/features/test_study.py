@@ -20,6 +20,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("frozen"))
     make_small(project)
     project.edit("grid.seeds", [0])
+    project.edit("grid.training_free", ["itq"])
     project.edit("backbone.frozen", True)
     project.edit("features.views", ["plain", "mirrored"])
     project.edit("head", {"hidden": [32], "dropout": 0.2, "normalize": "standardize"})
@@ -28,12 +29,20 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+def test_a_method_without_training_has_the_last_row(frozen: Project) -> None:
+    last = pd.read_csv(frozen.results / "tables" / "results.csv").iloc[-1]
+    assert (last["method"], last["quantizer"], last["n"], last["map_note"]) == ("itq", "original", 1, "baseline")
+    assert last["map_mean"] > 0.3
+    assert "itq" in (frozen.results / "report" / "index.html").read_text()
+    frozen.run("python", "-m", "pipeline", "verify")
+
+
 def test_an_edit_of_a_method_runs_its_heads_alone(frozen: Project) -> None:
     frozen.append("pipeline/methods/csq.py", "\n# an edit\n")
     ran = frozen.repro()
     names = {name.split(":")[-1].partition("@")[0] for name in ran}
     assert names <= {"tune", "train", "encode", "evaluate", "aggregate", "report"} and "train" in names
-    assert not [name for name in ran if "dsdh" in name]
+    assert not [name for name in ran if "dsdh" in name or "itq" in name]
     settle(frozen)
 
 
@@ -41,6 +50,7 @@ def test_a_view_less_trains_all_heads_again_and_computes_no_features(frozen: Pro
     frozen.edit("features.views", ["plain"])
     ran = [name.split(":")[-1] for name in frozen.repro()]
     assert sum(name.startswith("train@") for name in ran) == 4
+    assert sum(name.startswith("train-training-free@") for name in ran) == 1
     assert not [name for name in ran if name.startswith(("features", "prepare"))]
     assert not (frozen.results / "data" / "features-mirrored").exists()
     settle(frozen)

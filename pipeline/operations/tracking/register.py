@@ -151,7 +151,7 @@ def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
     layout = Layout(params["study"])
     frozen = params["backbone"]["frozen"]
     trained = read_json(layout.train(cell) / "training.json")
-    data = inputs(params, layout)
+    data = inputs(params, layout, training=False)
     vectors = arrays.load(layout.data).images.ndim == 2
     used: Precision = precision(params, layout) if frozen and not vectors else trained["precision"]
     about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": used}
