@@ -297,7 +297,7 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, help="16 to 512; packed: 256")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     given = parser.parse_args()
-    device = choose({"device": "auto", "precision": "auto", "threads": given.threads}).device
+    device = choose({"device": "auto", "precision": "auto", "numerics": "portable", "threads": given.threads}).device
     asked = Asked(device, given.threads, given.quick)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     print(f"{name}, {given.threads} threads, torch {torch.__version__}, 48 bits")

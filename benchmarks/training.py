@@ -317,7 +317,9 @@ def main() -> None:
     parser.add_argument("--backbone", choices=("cnn", "alexnet", "vgg11"), help="only this one")
     parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="of the plain loop")
     asked = parser.parse_args()
-    device = devices.choose({"device": "auto", "precision": "auto", "threads": os.cpu_count() or 1}).device
+    device = devices.choose(
+        {"device": "auto", "precision": "auto", "numerics": "portable", "threads": os.cpu_count() or 1}
+    ).device
     cases = [
         case
         for case in CASES[device.type]

@@ -13,6 +13,7 @@ import click
 
 from pipeline.params import Params
 from pipeline.params import read as read_params
+from pipeline.runtime import numerics
 from pipeline.runtime.entry import command, complain, said
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import file_names
@@ -29,6 +30,7 @@ def _on_params(run: Callable[[Params], str]) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 120})
 def commands() -> None:
     """Deep supervised hashing experiments as a reproducible pipeline. `dvc repro` runs the study of params.yaml."""
+    numerics.apply()
 
 
 @commands.command("list")

@@ -16,6 +16,10 @@ import pytest
 import yaml
 
 from pipeline.params.check import NO_FILES
+from pipeline.runtime import numerics
+
+# As in stages and workers: torch and NumPy read this when they are imported.
+numerics.apply(Path(__file__).parent.parent / "params.yaml")
 
 # One thread a worker: torch's threads of several workers on the same cores would wait for each other. What
 # torch is given later (compute.threads) still counts.

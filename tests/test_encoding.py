@@ -445,7 +445,7 @@ def test_imagenet_weights_that_cannot_be_had_are_one_line(
 
 
 def section(**given: Any) -> dict[str, Any]:
-    return {"device": "cpu", "precision": "auto", "threads": torch.get_num_threads(), **given}
+    return {"device": "cpu", "precision": "auto", "numerics": "portable", "threads": torch.get_num_threads(), **given}
 
 
 def test_devices_choose_what_is_there() -> None:

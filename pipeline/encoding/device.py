@@ -11,6 +11,7 @@ import torch
 import torch.utils.deterministic
 
 from pipeline.params import schema
+from pipeline.runtime import numerics
 from pipeline.runtime.errors import UserError
 
 
@@ -69,6 +70,24 @@ def _device(name: str) -> torch.device:
         found = ", ".join(kind for kind, available in there.items() if available)
         raise UserError(f"compute.device: {name!r} is not available on this machine; found {found}; use 'auto'")
     return torch.device(name)
+
+
+def kernels(compute: Compute) -> str:
+    """Which kernels this process uses: ``portable`` or ``native``, see ``pipeline.runtime.numerics``."""
+    limited = numerics.applied() and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return "portable" if limited and compute.device.type == "cpu" and compute.precision == "float32" else "native"
+
+
+@cache
+def warn_if_native(asked: str, compute: Compute) -> None:
+    """Print a warning to standard error if results on this CPU can't be portable although params.yaml asks for it."""
+    if asked == "portable" and compute.device.type == "cpu" and kernels(compute) == "native":
+        why = (
+            "bfloat16 needs instructions that not every CPU has"
+            if compute.precision == "bfloat16"
+            else "this isn't an x86-64 CPU with AVX2, or torch was imported before params.yaml was read"
+        )
+        print(f"warning: compute.numerics: results may differ on another CPU, since {why}", file=sys.stderr)
 
 
 def computes_bfloat16() -> bool:

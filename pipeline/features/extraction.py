@@ -42,8 +42,8 @@ def write(params: Params, data: Prepared, view: str, target: Path) -> None:
     of images.
 
     Args:
-        params: the content of params.yaml; of its values, ``backbone``, ``compute.device`` and ``compute.precision``
-            are used.
+        params: the content of params.yaml; of its values, ``backbone``, ``compute.device``, ``compute.precision`` and
+            ``compute.numerics`` are used.
         data: the prepared dataset.
         view: a key of ``VIEWS``.
         target: the folder to write into.
@@ -54,6 +54,7 @@ def write(params: Params, data: Prepared, view: str, target: Path) -> None:
     """
     data.check()
     backbone = Frozen(params)
+    devices.warn_if_native(params["compute"]["numerics"], backbone.compute)
     count, file = len(data.images), target / "features.npy"
     key = {
         "view": view,
@@ -122,6 +123,7 @@ class Frozen:
             "input_size": self.input_size,
             "device": self.compute.device.type,
             "precision": self.compute.precision,
+            "numerics": devices.kernels(self.compute),
             "torch": torch.__version__.split("+")[0],
         }
 

@@ -99,6 +99,7 @@ class Grid(TypedDict):
 class Compute(TypedDict):
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "float32", "bfloat16"]
+    numerics: Literal["portable", "native"]
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 

@@ -80,6 +80,7 @@ def train(params: Params, setting: Setting, cell: Cell, data: Prepared, split: S
     """
     params = with_setting(params, cell.group, setting)
     ready = trainer(params, cell.group, cell.seed, data, split)
+    devices.warn_if_native(params["compute"]["numerics"], ready.network.compute)
     fitted = ready.fit(History(target / "history.csv"))
     state = {name: value.detach().cpu().contiguous() for name, value in fitted.state.items()}
     save_file(state, target / "weights.safetensors")
@@ -92,6 +93,7 @@ def train(params: Params, setting: Setting, cell: Cell, data: Prepared, split: S
         "parameters": sum(parameter.numel() for parameter in ready.network.parameters()),
         "device": ready.device.type,
         "precision": ready.network.compute.precision,
+        "numerics": devices.kernels(ready.network.compute),
         "torch": torch.__version__.split("+")[0],
         "numpy": np.__version__,
         "python": platform.python_version(),

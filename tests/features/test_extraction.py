@@ -31,7 +31,7 @@ def frozen(**backbone: Any) -> Any:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["backbone"] |= {"frozen": True, **backbone}
     params["features"] = {"views": ["plain"]}
-    params["compute"] = {"device": "cpu", "precision": "float32", "threads": 1}
+    params["compute"] = {"device": "cpu", "precision": "float32", "numerics": "portable", "threads": 1}
     return params
 
 

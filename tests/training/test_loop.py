@@ -52,7 +52,10 @@ ARGUMENTS = ["--method", "csq", "--quantizer", "original", "--bits", "16", "--se
 def digits(precision: str) -> dict[str, Any]:
     """The default study, but for the precision and where its results go; on the CPU."""
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    return params | {"study": precision, "compute": {"device": "cpu", "precision": precision, "threads": 1}}
+    return params | {
+        "study": precision,
+        "compute": {"device": "cpu", "precision": precision, "numerics": "portable", "threads": 1},
+    }
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pipeline.training.selection import Selection
 
 STEPS = 6
 BACKBONE = {"name": "cnn", "weights": "none", "input_size": 8}
-COMPUTE = {"device": "cpu", "precision": "float32", "threads": 1}
+COMPUTE = {"device": "cpu", "precision": "float32", "numerics": "portable", "threads": 1}
 
 REFERENCE: dict[str, Any] = {
     "adam": lambda groups, decay: torch.optim.Adam(groups, weight_decay=decay),

@@ -17,6 +17,7 @@ from pipeline.operations.sweep.worker import Outcome
 from pipeline.params import Params
 from pipeline.runtime.errors import UserError, hidden
 from pipeline.runtime.machine import cores
+from pipeline.runtime.numerics import PORTABLE
 
 #: How often Ray reruns a stage after its worker or host died.
 RETRIES = 3
@@ -34,11 +35,12 @@ LEFT_OUT = [
 
 #: Environment variables (or prefixes) passed to workers on other hosts. Ray shows them in its logs and dashboard, so
 #: none holds credentials.
-PASSED = ("MLFLOW_TRACKING_URI", "MLFLOW_HTTP_", "MLFLOW_TRACKING_INSECURE_TLS", "RAY_EXPERIMENTAL_")
+PASSED = ("MLFLOW_TRACKING_URI", "MLFLOW_HTTP_", "MLFLOW_TRACKING_INSECURE_TLS", "RAY_EXPERIMENTAL_", *PORTABLE)
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables passed to workers on other hosts: MLflow's address, but no name, password or token.
+    """The environment variables passed to workers on other hosts: MLflow's address, but no name, password or token;
+    and those of ``compute.numerics``.
 
     Credentials must be set in the environment of `ray start` on each host.
     """

@@ -26,6 +26,7 @@ NOT_METRICS = {
     "selection",
     "device",
     "precision",
+    "numerics",
     "torch",
     "epochs",
     "parameters",

@@ -30,7 +30,12 @@ class Hashing(PythonModel):  # type: ignore[misc]
         about = json.loads(Path(context.artifacts["about"]).read_text(encoding="utf-8"))
         device: Literal["cuda", "cpu"] = "cuda" if torch.cuda.is_available() else "cpu"
         self.compute = devices.choose(
-            {"device": device, "precision": about["precision"], "threads": torch.get_num_threads()}
+            {
+                "device": device,
+                "precision": about["precision"],
+                "numerics": "native",
+                "threads": torch.get_num_threads(),
+            }
         )
         size, weights = about["image_size"], Path(context.artifacts["weights"])
         self.network: HashNetwork

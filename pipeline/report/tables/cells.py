@@ -6,7 +6,7 @@ from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.model import NONE, Column, Table, Value, missing
 
 TEXTS = (
-    "method", "quantizer", "selection", "setting", "device", "precision", "torch", "numpy", "python",
+    "method", "quantizer", "selection", "setting", "device", "precision", "numerics", "torch", "numpy", "python",
     "split_hash", "content_hash",
 )  # fmt: skip
 WHOLE = ("bits", "seed", "n", "selected_epoch", "epochs")
