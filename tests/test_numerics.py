@@ -1,0 +1,166 @@
+"""``compute.numerics``: the same bytes on CPUs with other instructions, which QEMU emulates; and what is set for it."""
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from pipeline.encoding import device as devices
+from pipeline.encoding.device import Compute
+from pipeline.runtime import numerics
+from tests.conftest import ROOT, Project, copy_project
+
+#: The first CPU with AVX2, and an AMD CPU, for which MKL, OpenBLAS and oneDNN have other kernels.
+MODELS = ("Haswell", "EPYC")
+CELLS = {
+    "trained": [("csq", "wr"), ("dsdh", "swd")],
+    "frozen": [("adsh", "hswd"), ("hashnet", "cb"), ("dpah", "ot"), ("dbdh", "none"), ("itq", "original")],
+}
+
+#: All stages of both studies in one process, as in a worker of the sweep.
+STAGES = """\
+import json, sys
+from importlib import import_module
+from pathlib import Path
+from pipeline.runtime import numerics
+
+numerics.apply()
+
+from pipeline.params import read
+
+def run(stage, *pairs):
+    import_module(f"stages.{stage}").STAGE.call(params, [str(word) for pair in pairs for word in pair])
+
+for study, cells in json.loads(sys.argv[1]).items():
+    params = read(Path(f"{study}.yaml"))
+    run("prepare")
+    if study == "frozen":
+        run("features", ("--view", "plain"))
+    run("split", ("--seed", 0))
+    for method, quantizer in cells:
+        group = ("--method", method), ("--quantizer", quantizer), ("--bits", 16)
+        run("tune", *group)
+        for stage in ("train", "encode", "evaluate"):
+            run(stage, *group, ("--seed", 0))
+    run("informativeness", *group, ("--seed", 0), ("--part", "query"))
+    if study == "trained":
+        run("batch_size", *group, ("--batch-size", 32), ("--seed", 100))
+        run("visualize_inputs", ("--seed", 0))
+        run("visualize", *group, ("--seed", 0))
+    run("aggregate")
+    run("report")
+"""
+
+
+def study(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    methods, quantizers = zip(*CELLS[name], strict=True)
+    content["study"] = name
+    content["grid"] |= {"methods": [m for m in methods if m != "itq"], "quantizers": list(quantizers), "seeds": [0]}
+    content["training"] |= {"epochs": 2, "optimizer": content["training"]["optimizer"] | {"learning_rate": 0.01}}
+    content["informativeness"] |= {"steps": 20, "restarts": 1}
+    content["informativeness"]["parts"] = ["query"]
+    content["visualize"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "seeds": [], "images": 60, "perplexity": 10}
+    content["compute"]["device"] = "cpu"
+    if name == "trained":
+        content["batch_size"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "values": [32]}
+        content["visualize"]["seeds"] = [0]
+    if name == "frozen":
+        content["grid"]["training_free"] = ["itq"]
+        content["backbone"]["frozen"] = True
+        content["features"]["views"] = ["plain"]
+        content["head"] = {"hidden": [32], "dropout": 0.2, "normalize": "standardize"}
+    return content
+
+
+def run(project: Project, *emulator: str) -> dict[str, bytes]:
+    """Run all stages; the files that they leave."""
+    for name in CELLS:
+        (project.folder / f"{name}.yaml").write_text(yaml.safe_dump(study(name)))
+    command = [*emulator, sys.executable, "-c", STAGES, json.dumps(CELLS)]
+    done = subprocess.run(command, cwd=project.folder, env=project.env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "compute.numerics" not in done.stderr
+    # How long a cell took is different each time.
+    files = [file for file in project.folder.glob("results/**/*") if file.is_file() and file.parent.name != "times"]
+    return {str(file.relative_to(project.folder)): file.read_bytes() for file in files}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64 (Debian's qemu-user)")
+def test_other_cpus_leave_the_same_bytes(tmp_path: Path) -> None:
+    emulators: list[tuple[str, ...]] = [(), *(("qemu-x86_64", "-cpu", model) for model in MODELS)]
+    projects = [copy_project(tmp_path / str(number)) for number in range(len(emulators))]
+    with ThreadPoolExecutor(len(emulators)) as threads:
+        here, *others = threads.map(lambda project, emulator: run(project, *emulator), projects, emulators)
+    assert [json.loads(text)["numerics"] for name, text in here.items() if name.endswith("/training.json")] == [
+        "portable"
+    ] * sum(map(len, CELLS.values()))
+    for model, there in zip(MODELS, others, strict=True):
+        assert there.keys() == here.keys()
+        assert [name for name in here if there[name] != here[name]] == [], model
+
+
+@pytest.mark.parametrize(
+    ("text", "limited"),
+    [
+        ("compute: {numerics: portable, precision: auto}", True),
+        ("compute: {numerics: portable, precision: bfloat16}", False),
+        ("compute: {numerics: native, precision: auto}", False),
+        ("compute: [", True),
+        ("compute: {}", True),
+        (None, True),
+    ],
+)
+def test_params_decide_whether_libraries_are_limited(
+    text: str | None, limited: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in numerics.PORTABLE:
+        monkeypatch.delenv(name, raising=False)
+    if text is not None:
+        (tmp_path / "params.yaml").write_text(text)
+    numerics.apply(tmp_path / "params.yaml")
+    assert numerics.applied() == limited
+
+
+def test_another_kind_of_cpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in numerics.PORTABLE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    numerics.apply()
+    assert not numerics.applied()
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "precision", "limited", "said"),
+    [
+        ("portable", "cpu", "float32", True, ""),
+        ("portable", "cpu", "float32", False, "torch was imported before"),
+        ("portable", "cpu", "bfloat16", True, "bfloat16 needs instructions"),
+        ("portable", "cuda", "bfloat16", True, ""),
+        ("native", "cpu", "float32", False, ""),
+    ],
+)
+def test_what_is_not_portable_says_so(
+    asked: str,
+    device: str,
+    precision: str,
+    limited: bool,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(numerics, "applied", lambda: limited)
+    devices.warn_if_native.cache_clear()
+    devices.warn_if_native(asked, Compute(torch.device(device), precision))
+    assert said in (text := capsys.readouterr().err)
+    assert bool(text) == bool(said)
