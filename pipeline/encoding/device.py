@@ -10,6 +10,7 @@ from functools import cache
 import torch
 import torch.utils.deterministic
 
+from pipeline.encoding import products
 from pipeline.params import schema
 from pipeline.runtime import numerics
 from pipeline.runtime.errors import UserError
@@ -41,7 +42,7 @@ class Compute:
 
 
 def choose(section: schema.Compute) -> Compute:
-    """Choose the device and precision, and set the number of CPU threads of this process.
+    """Choose the device and precision, and set the number of CPU threads and the matrix products of this process.
 
     Device ``auto`` is CUDA if available, else MPS, else the CPU. Precision ``auto`` is bfloat16 on CUDA and float32
     elsewhere. float32 is full precision: TensorFloat-32, which cuDNN uses for convolutions by default, is off.
@@ -59,7 +60,10 @@ def choose(section: schema.Compute) -> Compute:
     device, precision = _device(section["device"]), section["precision"]
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" else "float32"
-    return Compute(device, precision)
+    compute = Compute(device, precision)
+    if kernels(compute) == "portable":
+        products.by_openblas(section["threads"])
+    return compute
 
 
 def _device(name: str) -> torch.device:
