@@ -26,7 +26,10 @@ class DSDH(Method):
     Here a batch is compared with a bank of the latest outputs of the whole training set, so j runs over all of
     it. W and B are solved between epochs. The likelihood is averaged over pairs. The two squared norms |.|^2
     are summed over the entries of a vector and averaged over images, so ``eta / mu`` means the same as in the
-    paper.
+    paper. The paper has mu, nu, eta = 1, 0.1, 55. The defaults have 0.1 for eta / mu, because with the mean over pairs
+    the paper's 55 leaves nothing of the likelihood: validation mAP 0.34 instead of 0.98 on the digits. The candidates
+    of ``original`` in studies/defaults.yaml contain both ratios (``own_weight`` 550 and 1). The classification term
+    carries much of the method: with the quantizer ``none``, 0.96 at mu 0.1 and 0.69 at mu 0.001.
 
     Deviations: (1) the classification term is also applied to u, mu |y - W^T u|^2, as part of the similarity
     loss. In the paper it affects the network only through b, that is through the eta term. Without this

@@ -34,7 +34,7 @@ def test_losses_equal_plain_loops() -> None:
         for k in range(bits):
             votes = sum(float(method.centers[c, k]) for c in names)
             tied += votes == 0
-            target = float(method.tie_breaks[k]) if votes == 0 else math.copysign(1, votes)
+            target = math.copysign(1, votes or sum(float(method.tie_breaks[c, k]) for c in names))
             c, h = (target + 1) / 2, 1 / (1 + math.exp(-2 * float(u[i, k])))
             central -= c * math.log(h) + (1 - c) * math.log(1 - h)
             quantization += math.log(math.cosh(abs(2 * h - 1) - 1))
@@ -74,6 +74,28 @@ def test_ties_are_broken_alike_for_all_images_and_seeds_of_training() -> None:
     torch.manual_seed(2)
     assert torch.equal(first, make(4, 16).targets(labels))
     assert bool((first.abs() == 1).all())
+
+
+@pytest.mark.parametrize(("classes", "bits"), [(4, 16), (21, 32), (80, 64)])
+def test_tie_breaks_never_outvote_a_center(classes: int, bits: int) -> None:
+    method = make(classes, bits)
+    labels = (outputs(500, classes) > 0.7).double()
+    votes = labels @ method.centers
+    agrees = method.targets(labels) == votes.sign()
+    assert bool(agrees[votes != 0].all()) and bool((votes == 0).any())
+
+
+def test_images_with_a_common_label_get_similar_bits_in_ties() -> None:
+    method = make(21, 64)
+    pairs = [[(0, b), (0, c), (d, e)] for b, c, d, e in ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12), (13, 14, 15, 16))]
+    agreeing: dict[str, list[float]] = {"common": [], "none": []}
+    for sets in pairs:
+        labels = torch.stack([torch.eye(21, dtype=torch.float64)[list(names)].sum(dim=0) for names in sets])
+        votes, targets = labels @ method.centers, method.targets(labels)
+        for other, kind in ((1, "common"), (2, "none")):
+            tied = (votes[0] == 0) & (votes[other] == 0)
+            agreeing[kind].append((targets[0] == targets[other])[tied].double().mean().item())
+    assert sum(agreeing["common"]) > sum(agreeing["none"])
 
 
 # Centers.

@@ -16,16 +16,37 @@ def test_tuning_shows_the_chosen_beside_best_second_and_worst(tmp_path: Path) ->
     tuned(folder)
     found = tables_of(folder)
     assert shown(found["tuning"]) == [
-        [method, quantizer, "16", "weight=3e-1", "0.7200", "0.7200", second, "0.7000", "2", "3", failed]
+        [method, quantizer, "16", "weight=3e-1", "", "0.7200", "0.7200", second, "0.7000", "2", "3", failed]
         for method in ("dsdh", "csq")
         for quantizer, second, failed in (("original", "0.7100", "0"), ("wr", "0.7000", "1"))
     ]
-    chosen = found["tuning"].rows[0][4]
+    chosen = found["tuning"].rows[0][5]
     assert chosen.data == "0.720000001" and chosen.spread and chosen.spread.data == "0.004"
     assert len(found["tuning-curve"].rows) == 12
     failed_row = found["tuning-curve"].rows[4]
     assert failed_row[5].text == "n/a" and failed_row[5].note == "no value"
     assert [row[-1].text for row in found["tuning-curve"].rows[:3]] == ["no", "no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen", "said"),
+    [
+        ([0.1, 0.2, 0.3], 2, "weight (most)"),
+        ([0.1, 0.2, 0.3], 1, ""),
+        ([0.1, 0.2, 0.3], 0, "weight (least)"),
+        ([0.1, 0.2, 0.2], 2, ""),  # of two values, one is always at an end
+    ],
+)
+def test_a_choice_at_an_end_of_the_tried_values_is_marked(
+    tried: list[float], chosen: int, said: str, tmp_path: Path
+) -> None:
+    folder = build_tables(tmp_path / "tables")
+    tuned(folder)
+    tuning = pandas.read_csv(folder / "tuning.csv")
+    tuning["weight"] = [tried[trial] for trial in tuning["trial"]]
+    tuning["chosen"] = ["yes" if trial == chosen else "no" for trial in tuning["trial"]]
+    tuning.to_csv(folder / "tuning.csv", index=False)
+    assert {row[4].text for row in tables_of(folder)["tuning"].rows} == {said}
 
 
 def test_tuning_without_a_choice_says_so(tmp_path: Path) -> None:
@@ -35,8 +56,8 @@ def test_tuning_without_a_choice_says_so(tmp_path: Path) -> None:
     tuning["chosen"], tuning["validation_map_mean"] = "no", None
     tuning.to_csv(folder / "tuning.csv", index=False)
     for row in tables_of(folder)["tuning"].rows:
-        assert row[3].text == "none" and row[4].note == "no setting was chosen"
-        assert [value.text for value in row[5:9]] == ["n/a"] * 4 and row[-1].text == "3"
+        assert row[3].text == "none" and row[5].note == "no setting was chosen"
+        assert [value.text for value in row[6:10]] == ["n/a"] * 4 and row[-1].text == "3"
 
 
 def test_captions_give_the_budget(tmp_path: Path) -> None:

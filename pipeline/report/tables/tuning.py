@@ -10,6 +10,8 @@ from pipeline.report.tables.model import Column, Table, Value, missing
 from pipeline.report.tables.values import deviation, exact, key_columns, keys, whole
 
 MEAN, SPREAD = "validation_map_mean", "validation_map_std"
+#: Columns of tuning.csv that are not values of settings.
+NOT_SETTINGS = (*KEYS, "trial", "setting", "n", MEAN, SPREAD, "chosen", "note")
 
 
 def tuning(source: Source) -> Table:
@@ -17,6 +19,7 @@ def tuning(source: Source) -> Table:
     columns = [
         *key_columns(),
         Column("chosen setting", numeric=False),
+        Column("at an end", numeric=False, hint="chosen values that are the least or the most that was tried"),
         Column("validation mAP", hint="of the chosen setting, mean ± standard deviation over the tuning's seeds"),
         Column("best", hint="validation mAP of the best setting"),
         Column("second", hint="validation mAP of the next best"),
@@ -28,6 +31,7 @@ def tuning(source: Source) -> Table:
     caption = [
         "The setting of each quantizer with the best mean mAP of validation images, which rank the training images.",
         "The chosen value is the best of several and so optimistic; its level is not that of the results table.",
+        "Where the choice is at an end of what was tried, a value beyond it might be better.",
         *split_caption(source),
         *tuning_caption(source),
     ]
@@ -71,12 +75,23 @@ def _chosen(trials: list[Row]) -> list[Value]:
     chosen = next((row for row in trials if row["chosen"] == "yes"), None)
     if chosen is None:
         reason = "no setting was chosen"
-        own = [Value("none"), missing(MEAN, reason)]
+        own = [Value("none"), Value(""), missing(MEAN, reason)]
         n = missing("n", reason, shown=False)
     else:
-        own, n = [Value(chosen["setting"]), _mean(chosen)], whole(chosen, "n")
+        own, n = [Value(chosen["setting"]), Value(_ends(chosen, trials)), _mean(chosen)], whole(chosen, "n")
     ranked = {"best": known[:1], "second": known[1:2], "worst": known[-1:]}
     return [*keys(trials[0]), *own, *(_ranked(rows, name) for name, rows in ranked.items()), n, *counts]
+
+
+def _ends(chosen: Row, trials: list[Row]) -> str:
+    """The names of chosen values at an end of the tried ones, such as ``weight (most)``; of at least three values."""
+    ends = []
+    for name in (name for name in chosen if name not in NOT_SETTINGS):
+        tried = sorted({value for row in trials if (value := number(row[name])) is not None})
+        own = number(chosen[name])
+        if own is not None and len(tried) >= 3 and own in (tried[0], tried[-1]):
+            ends.append(f"{name} ({'least' if own == tried[0] else 'most'})")
+    return ", ".join(ends)
 
 
 def _ranked(rows: list[Row], name: str) -> Value:

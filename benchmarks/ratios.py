@@ -1,0 +1,75 @@
+"""What a quantizer's weight means for each method: the ratio of its gradient to that of the method's similarity loss.
+
+    python -m benchmarks.ratios [--bits 32] [--epochs 10]
+
+Run it in the repository of a study whose data (and features, if the backbone is frozen) have been made. Each method is
+trained with the quantizer `original` as params.yaml says. The table gives, for each quantizer at weight 1, the norm of
+the gradient of its term with respect to u, divided by that of the similarity loss: the median over the batches of the
+first epoch, and of the last. With a ratio r, a weight of 1/r gives both terms equal strength.
+"""
+
+import argparse
+from statistics import median
+
+import torch
+
+from pipeline import methods, params, protocols, quantizers
+from pipeline.features.views import inputs
+from pipeline.params.schema import TRAINING_FREE
+from pipeline.runtime.layout import Group, Layout
+from pipeline.training.cell import trainer
+from pipeline.training.loop import Trainer
+
+TERMS = ("wr", "swd", "hswd", "ot", "cb")
+Ratios = dict[str, list[float]]
+
+
+def measured(trainer: Trainer, terms: dict[str, quantizers.Quantizer]) -> Ratios:
+    """The ratios for each batch of one more epoch, which isn't trained on."""
+    found: Ratios = {name: [] for name in terms}
+    order = torch.randperm(len(trainer.images), generator=trainer.generator)[: trainer.epoch_size]
+    for rows in torch.split(order, trainer.batch_size)[: trainer.batches]:
+        (images,) = trainer.images.batches([rows])
+        with torch.no_grad():
+            u = trainer.network(images)
+        own = _norm(lambda u, rows=rows: trainer.method.similarity_loss(u, trainer.labels[rows], rows), u)
+        for name, term in terms.items():
+            given = (lambda u: u) if term.input == "raw" else trainer.method.relax
+            norm = _norm(lambda u, term=term, given=given: term(given(u), generator=trainer.generator), u)
+            found[name].append(norm / own if own else float("nan"))
+    return found
+
+
+def _norm(loss: "object", u: torch.Tensor) -> float:
+    at = u.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(at), at)  # type: ignore[operator]
+    return float(gradient.norm())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bits", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=10)
+    given = parser.parse_args()
+    content = params.read()
+    content["training"]["epochs"] = given.epochs
+    layout = Layout(content["study"])
+    data = inputs(content, layout)
+    split = protocols.draw(content["split"], data.labels, data.ids, 0)
+    terms = {name: quantizers.create(name, **content["quantizers"][name]) for name in TERMS}
+    print(f"| method | {' | '.join(TERMS)} |\n| --- |{' ---: |' * len(TERMS)}", flush=True)
+    for name in (name for name in methods.names() if name not in TRAINING_FREE):
+        ready = trainer(content, Group(name, "original", given.bits), 0, data, split)
+        assert isinstance(ready, Trainer)
+        ready.prime()
+        ready.method.start_epoch(0)
+        first = measured(ready, terms)
+        for epoch in range(given.epochs):
+            ready.epoch(epoch)
+        last = measured(ready, terms)
+        columns = [f"{median(first[term]):.2g} to {median(last[term]):.2g}" for term in TERMS]
+        print(f"| {name} | {' | '.join(columns)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
