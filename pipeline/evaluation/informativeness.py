@@ -87,9 +87,10 @@ def estimate(x: Tensor, y: Tensor, settings: Settings, seed: int) -> Informative
     among the checkpoints, and the last layer starts at 0 (T = 0). Values slightly below 0 occur by chance.
 
     The estimate is a lower bound from a small network. Differences between cells are meaningful only if the
-    network is the same and they exceed the spread over restarts. The estimate is biased. It is low for many different codes: no
-    estimate of this kind can exceed the log of the number of held-out pairs by much. For few held-out pairs it varies,
-    and then it can be above the entropy of the codes, which bounds the mutual information itself.
+    network is the same and they exceed the spread over restarts. The estimate is biased. It is low for many
+    different codes: no estimate of this kind can exceed the log of the number of held-out pairs by much (four codes:
+    1.376 of 1.386 nats; random codes of 16 bits: 4.2 of 11.1). For few held-out pairs it varies, and then it can be
+    above the entropy of the codes, which bounds the mutual information itself (2.366 for ten codes of 1,000 images).
 
     Args:
         x: (n, D) on the device to compute on, any float or uint8. Its columns should have one unit, since they are
