@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas
 
+from pipeline.report.published import protocol_facts
 from pipeline.report.published.records import Record, of_table
 from pipeline.report.source import read
 from pipeline.report.tables import Table, build
@@ -41,10 +42,16 @@ def edit_about(folder: Path, **changes: Any) -> None:
     (folder / "about.json").write_text(json.dumps(content))
 
 
+def network(table: str) -> dict[str, Any]:
+    """The key ``backbone`` of a study with the network of a published table."""
+    facts = protocol_facts.protocols()["tables"][table]["facts"]
+    return BACKBONE | {"backbone": BACKBONE["backbone"] | {"name": facts.get("backbone.name", "alexnet")}}
+
+
 def republish(folder: Path, table: str, dataset: str, here: str) -> Path:
     """A study whose numbers are those of a published table, so that ours and theirs must come out alike."""
     printed = of_table(table, dataset)
-    build_tables(folder, dataset=here, **beside(dataset, table), **BACKBONE)
+    build_tables(folder, dataset=here, **beside(dataset, table), **network(table))
     name = {"mine": "informativeness_database"}.get(printed[0].metric, printed[0].metric)
     rows = [_row(record, name, printed) for record in printed]
     if name == "informativeness_database":

@@ -16,7 +16,7 @@ from pipeline.report.tables.papers import LAYOUTS
 from pipeline.runtime.errors import UserError
 from tests.conftest import copy_project
 from tests.messages import one_line
-from tests.report.making import BACKBONE, PUBLISHED, beside, edit_about, lose, put, tables_of, tuned
+from tests.report.making import BACKBONE, PUBLISHED, beside, edit_about, lose, network, put, tables_of, tuned
 from tests.report.test_tables import build_tables
 
 PROTOCOL = {"protocol": "wr", "training": {"batch_size": 256, "epochs": 8}, "images": 60000} | BACKBONE
@@ -38,7 +38,9 @@ def test_beside_has_a_row_for_every_published_number(tmp_path: Path) -> None:
 
 
 def test_differences_and_improvements(tmp_path: Path) -> None:
-    folder = build_tables(tmp_path / "tables", dataset="cifar10", **beside("cifar10", "hswd-table5"))
+    folder = build_tables(
+        tmp_path / "tables", dataset="cifar10", **beside("cifar10", "hswd-table5"), **network("hswd-table5")
+    )
     rows = {(r["method"].text, r["quantizer"].text, r["bits"].text): r for r in rows_of(folder)}
     row, base = rows["dsdh", "swd", "16"], rows["dsdh", "original", "16"]
     ours, theirs = float(row["ours"].data), 0.7886
@@ -54,6 +56,20 @@ def test_differences_and_improvements(tmp_path: Path) -> None:
     compared = len(verdicts) - verdicts.count("not compared")
     assert "Of the 410 numbers" in caption and f"compared with 54; {compared} of them have a counterpart" in caption
     assert f"Ours is lower in {verdicts.count('lower')} of these {compared}." in caption
+
+
+def test_another_network_is_a_counterpart_and_is_never_subtracted(tmp_path: Path) -> None:
+    frozen = BACKBONE | {"backbone": network("wr-table1")["backbone"] | {"frozen": True}}
+    folder = build_tables(tmp_path / "tables", dataset="cifar10", **beside("cifar10", "wr-table1"), **frozen)
+    rows = [row for row in rows_of(folder) if row["ours"].data]
+    assert rows
+    for row in rows:
+        assert (row["difference"].text, row["difference"].note) == ("n/a", "of another network (alexnet, frozen)")
+        assert row["ours is"].text == "not compared"
+    assert any(row["ours %"].data and row["paper %"].data for row in rows)
+    caption = " ".join(tables_of(folder)["comparison"].caption)
+    assert f"{len(rows)} of them have a counterpart" in caption
+    assert "of another network (alexnet, frozen), so this isn't a reproduction" in caption
 
 
 def test_a_stand_in_dataset_is_no_counterpart(tmp_path: Path) -> None:
@@ -140,16 +156,24 @@ def test_what_differs_is_computed(tmp_path: Path) -> None:
 def test_counterparts_over_all_studies(tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     results = project.folder / "results"
-    first = build_tables(results / "first" / "tables", dataset="cifar10", **beside("cifar10", "wr-table1"))
-    build_tables(results / "second" / "tables", dataset="cifar10", **beside("cifar10", "wr-table1", "hswd-table6"))
+    own = network("wr-table1")
+    first = build_tables(results / "first" / "tables", dataset="cifar10", **beside("cifar10", "wr-table1"), **own)
+    both = beside("cifar10", "wr-table1", "hswd-table6")
+    build_tables(results / "second" / "tables", dataset="cifar10", **both, **own)
+    frozen = own | {"backbone": own["backbone"] | {"name": "efficientnet_lite0", "frozen": True}}
+    committed = project.folder / "docs" / "results" / "third" / "tables"
+    build_tables(committed, dataset="cifar10", **beside("cifar10", "wr-table1", "hswd-table5"), **frozen)
     build_tables(results / "small" / "tables", **beside("cifar10", "wr-table1"))
     (results / "begun" / "data").mkdir(parents=True)
     done = project.run("python", "-m", "pipeline", "published")
     lines = [line.split() for line in done.stdout.splitlines()]
     lower = sum(pair.lower for pair in pairs(read(first)))
-    assert "10 of 410 published numbers have a counterpart" in done.stdout, "4 of Table 1, counted once, and 6"
-    assert ["wr-table1", "cifar10", "46", "4", str(lower), "first"] in lines
-    assert ["wr-table1", "cifar10", "46", "4", str(lower), "second"] in lines
+    assert "16 of 410 published numbers have a counterpart" in done.stdout, "4 of Table 1, counted once, and 6 and 6"
+    assert "10 are of the same network, 6 of another network alone." in " ".join(done.stdout.split())
+    assert ["wr-table1", "cifar10", "46", "4", str(lower), "first", "the", "paper's"] in lines
+    assert ["wr-table1", "cifar10", "46", "4", str(lower), "second", "the", "paper's"] in lines
+    other = ["not", "compared", "third", "efficientnet_lite0,", "frozen"]
+    assert ["hswd-table5", "cifar10", "54", "6", *other] in lines
     assert ["hswd-table6", "nuswide", "54", "0", "none", "yet"] in lines
     assert "Studies without a counterpart: small." in " ".join(done.stdout.split())
     assert {path.name for path in results.glob("*/*")} == {"tables", "data"}, "it writes nothing"

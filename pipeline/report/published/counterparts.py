@@ -13,15 +13,22 @@ from pipeline.report.source import Source
 class Pair:
     """A published number, and our number of the same method, quantizer, bits and metric if the study has one.
 
-    ``reason`` says why there is no number of ours, or that it is of another dataset and so not comparable.
+    ``reason`` says why there is no number of ours, or that it is of another dataset or network and so not comparable.
+    ``network`` names the study's network if it isn't the paper's.
     """
 
     published: Record
     ours: Record | None
     same_dataset: bool
     reason: str
+    network: str
     improvements: tuple[float | None, float | None]
     """Over the baseline in percent: the published one, and ours."""
+
+    @property
+    def counterpart(self) -> bool:
+        """Whether ours has a value on the same dataset, of any network."""
+        return self.same_dataset and self.ours is not None and self.ours.value is not None
 
     @property
     def difference(self) -> float | None:
@@ -48,6 +55,7 @@ def _of(table: str, dataset: str, source: Source) -> list[Pair]:
     if not printed:
         return []
     same = protocol_facts.dataset_here(table, dataset) == source.about["dataset"]
+    network = protocol_facts.other_network(table, source)
     here = {record.key: record for metric in {record.metric for record in printed} for record in ours(source, metric)}
     there = {record.key: record for record in printed}
     return [
@@ -55,7 +63,8 @@ def _of(table: str, dataset: str, source: Source) -> list[Pair]:
             record,
             own,
             same,
-            _why_not(own, bool(here), same, record, source),
+            _why_not(own, bool(here), same, record, source) or (f"of another network ({network})" if network else ""),
+            network,
             (improvement(record, there), improvement(own, here)),
         )
         for record in printed

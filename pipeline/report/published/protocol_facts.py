@@ -87,6 +87,16 @@ def dataset_here(table: str, dataset: str) -> str:
     return str(_datasets(table)[dataset]["dataset"])
 
 
+def other_network(table: str, source: Source) -> str:
+    """The study's network if it isn't the one that a table's paper trained, such as ``efficientnet_lite0, frozen``."""
+    found = protocols()["tables"][table]
+    stated = {**protocols()["papers"][found["paper"]]["facts"], **found["facts"]}.get("backbone.name")
+    own = source.about["backbone"]
+    if stated in (None, own["name"]) and not own.get("frozen"):
+        return ""
+    return f"{own['name']}, frozen" if own.get("frozen") else str(own["name"])
+
+
 def datasets(table: str) -> list[str]:
     """The datasets of a table's paper, by their names in ``results.csv``."""
     return list(_datasets(table))

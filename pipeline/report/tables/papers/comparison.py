@@ -40,7 +40,8 @@ def beside(source: Source) -> Table:
 
 
 def _caption(found: list[Pair], source: Source) -> list[str]:
-    paired = [pair for pair in found if pair.difference is not None]
+    paired = [pair for pair in found if pair.counterpart]
+    networks = {pair.network for pair in paired} - {""}
     lower = sum(pair.lower for pair in paired)
     # a number that two of the published tables print counts as two of the 410
     counts = (
@@ -51,6 +52,11 @@ def _caption(found: list[Pair], source: Source) -> list[str]:
         here, there = source.about["dataset"], found[0].published.dataset
         verdict = (
             f"The study's dataset is {here}, not {there}: values aren't compared, improvements stand side by side only."
+        )
+    elif networks:
+        verdict = (
+            f"Ours are of another network ({', '.join(sorted(networks))}), so this isn't a reproduction: values aren't "
+            "compared, improvements stand side by side only."
         )
     elif paired:
         verdict = f"Ours is lower in {lower} of these {len(paired)}."
