@@ -97,6 +97,25 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def sign_test(differences: Sequence[float]) -> float | None:
+    """Two-sided p-value of the sign test: whether differences are positive as often as negative. Zeros are left out.
+
+    Args:
+        differences: one number for each comparison.
+
+    Returns:
+        the p-value, or None if no difference is other than zero.
+
+    Examples:
+        >>> round(sign_test([0.1, 0.2, 0.1, 0.3, 0.1, -0.1]), 4)
+        0.2188
+    """
+    from scipy.stats import binomtest
+
+    above, below = (sum(sign * value > 0 for value in differences) for sign in (1, -1))
+    return float(binomtest(above, above + below).pvalue) if above + below else None
+
+
 def average_improvement(baseline: Sequence[float], variant: Sequence[float]) -> float | None:
     """The WR paper's average improvement over code lengths (Table 1's last columns), in percent.
 

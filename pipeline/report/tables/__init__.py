@@ -12,6 +12,7 @@ from pipeline.report.tables.missing import missing_cells
 from pipeline.report.tables.model import Column, Table, Value
 from pipeline.report.tables.protocol import protocol
 from pipeline.report.tables.results import results
+from pipeline.report.tables.summary import summary
 from pipeline.report.tables.timing import timing
 from pipeline.report.tables.tuning import tuning, tuning_curve
 
@@ -20,7 +21,7 @@ __all__ = ["Column", "Table", "Value", "build", "markdown", "plain", "write_file
 
 def build(source: Source) -> list[Table]:
     """All tables of the report that have rows, in page order."""
-    tables = [results(source), missing_cells(source), metrics(source)]
+    tables = [results(source), summary(source), missing_cells(source), metrics(source)]
     tables += papers.build(source)
     tables += [balance(source), informativeness(source), tuning(source), tuning_curve(source)]
     tables += [batch_size(source), timing(source), cells(source), protocol(source)]
