@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 #: Limit of inline SVG in characters. Further figures are linked, so that the largest study's page opens on a phone.
 INLINE_LIMIT = 5_000_000
 #: The largest number of entries of a table of contents that is not folded.
-FLAT = 12
+FLAT = 13
 
 
 def write(tables: Path, target: Path, commit: str = "") -> None:

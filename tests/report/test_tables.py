@@ -275,7 +275,7 @@ def test_every_file_is_there(made: Path) -> None:
         "loss-2-csq-16",
     )  # and none of the learning rate
     figures = {f"figures/{name}.{kind}" for name in names for kind in ("svg", "png")}
-    names = ("results", "metrics", "balance", "cells", "protocol")
+    names = ("results", "summary", "metrics", "balance", "cells", "protocol")
     tables = {f"tables/{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert files == {"index.html", "results.md", "results.txt"} | figures | tables
 
@@ -406,7 +406,7 @@ def test_ids_are_unique_and_every_anchor_has_its_place(made: Path, gappy: Path) 
 def test_two_writes_give_the_same_bytes(tables: Path, made: Path, tmp_path: Path) -> None:
     again = written(tables, tmp_path / "again")
     files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
-    assert len(files) == 13 + 5 * 3
+    assert len(files) == 13 + 6 * 3
     assert [name for name in files if (made / name).read_bytes() != (again / name).read_bytes()] == []
 
 

@@ -141,7 +141,7 @@ def test_an_improvement_that_says_nothing_has_its_own_reason(tmp_path: Path, imp
 
 
 def test_tables_of_a_study_without_further_stages_are_as_before(tmp_path: Path) -> None:
-    names = ["results", "metrics", "balance", "cells", "protocol"]
+    names = ["results", "summary", "metrics", "balance", "cells", "protocol"]
     folder = build_tables(tmp_path / "tables")
     assert list(tables_of(folder)) == names
     for name in ("tuning", "timing", "batch_size"):

@@ -28,10 +28,10 @@ def summary(source: Source) -> Table:
         Column("sign test", hint="two-sided p-value: higher as often as lower", plain="sign_test_p"),
     ]
     rows = list(records(source.results))
-    bases = {(row["method"], row["bits"]): row for row in rows if row["quantizer"] == BASELINE}
+    bases = {(row["method"], row["bits"]): row for row in rows if row["quantizer"] == BASELINE and row["map_mean"]}
     names = [name for name in dict.fromkeys(row["quantizer"] for row in rows) if name != BASELINE]
     compared = {
-        name: [row for row in rows if row["quantizer"] == name and number(row["map_difference"]) is not None]
+        name: [row for row in rows if row["quantizer"] == name and _compared(row, bases)]
         for name in names
     }
     caption = [
@@ -48,29 +48,36 @@ def summary(source: Source) -> Table:
     )
 
 
+def _compared(row: Row, bases: dict[tuple[str, str], Row]) -> bool:
+    return number(row["map_difference"]) is not None and (row["method"], row["bits"]) in bases
+
+
 def _row(name: str, rows: list[Row], bases: dict[tuple[str, str], Row], source: Source, bounded: bool) -> list[Value]:
     differences = [float(row["map_difference"]) for row in rows]
     percents = [value for row in rows if (value := number(row["map_improvement_percent"])) is not None]
     mean, p = fmean(differences), sign_test(differences)
     middle = missing("median_improvement_percent", f"{BASELINE} is not above 0", shown=False)
     if percents:
-        middle = Value(signed(median(percents), 2), repr(median(percents)))
+        middle = Value(signed(median(percents), 2), repr(median(percents)), "median_improvement_percent")
     apart = sum(_apart(row, bases[row["method"], row["bits"]]) for row in rows) if bounded else 0
     return [
         Value(name),
-        _count(len(rows)),
-        *(_count(sum(sign * value > 0 for value in differences)) for sign in (1, -1)),
-        Value(signed(mean, 4), repr(mean)),
+        _count(len(rows), "comparisons"),
+        _count(sum(value > 0 for value in differences), "higher"),
+        _count(sum(value < 0 for value in differences), "lower"),
+        Value(signed(mean, 4), repr(mean), "mean_difference"),
         middle,
-        *(_count(_significant(rows, sign, "map_p_value", source)) for sign in (1, -1)),
-        *(_count(_significant(rows, sign, "map_p_holm", source)) for sign in (1, -1)),
-        *([_count(apart)] * bounded),
-        Value("n/a") if p is None else Value(f"{p:.3g}", repr(p)),
+        _count(_significant(rows, 1, "map_p_value", source), "significantly_higher"),
+        _count(_significant(rows, -1, "map_p_value", source), "significantly_lower"),
+        _count(_significant(rows, 1, "map_p_holm", source), "holm_higher"),
+        _count(_significant(rows, -1, "map_p_holm", source), "holm_lower"),
+        *([_count(apart, "apart")] * bounded),
+        missing("sign_test_p", "all are equal") if p is None else Value(f"{p:.3g}", repr(p), "sign_test_p"),
     ]
 
 
-def _count(count: int) -> Value:
-    return Value(str(count), str(count))
+def _count(count: int, column: str) -> Value:
+    return Value(str(count), str(count), column)
 
 
 def _significant(rows: list[Row], sign: int, column: str, source: Source) -> int:
