@@ -1,7 +1,8 @@
 """Compute the features of all images by a frozen backbone, in one array on disk; resumable."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.preparation import chunks
 from pipeline.preparation.arrays import CHUNK, Prepared
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import cores
-from pipeline.runtime.outputs import write_json
+from pipeline.runtime.outputs import read_json, write_json
 
 #: Number of images per forward pass. On a CPU, the layers' outputs of few images stay in a core's cache: 4 images of
 #: 224 x 224 take less than half the time per image that 64 take.
@@ -33,7 +34,7 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def write(params: Params, data: Prepared, view: str, target: Path) -> None:
+def write(params: Params, data: Prepared, view: str, target: Path, others: Iterable[Path] = ()) -> None:
     """Write ``features.npy`` (n, D) float32, ``features.sha256`` and ``manifest.json`` into ``target``.
 
     The backbone is in evaluation mode: batch normalization uses the stored statistics, and dropout is off. On a CPU,
@@ -47,6 +48,8 @@ def write(params: Params, data: Prepared, view: str, target: Path) -> None:
         data: the prepared dataset.
         view: a key of ``VIEWS``.
         target: the folder to write into.
+        others: features of other studies, made by the same code. If some are of the same images, view, backbone and
+            precision, they are copied instead.
 
     Raises:
         UserError: the backbone can't be made, the images have changed since they were prepared, or a feature is not
@@ -55,28 +58,42 @@ def write(params: Params, data: Prepared, view: str, target: Path) -> None:
     data.check()
     backbone = Frozen(params)
     devices.warn_if_native(params["compute"]["numerics"], backbone.compute)
-    count, file = len(data.images), target / "features.npy"
     key = {
         "view": view,
-        "content_hash": data.manifest["content_hash"],
+        "images": len(data.images),
+        "num_features": backbone.num_features,
         "weights": backbone.digest(),
         **backbone.described(),
-    }
-    filling = chunks.Filling(file, (count, backbone.num_features), np.float32, chunk=CHUNK, key=key)
-    for _ in filling.recorded("features", _computed(backbone, data.images, view, filling)):
-        pass
-    filling.finish()
-    digests = chunks.digests(file, CHUNK)
-    (target / "features.sha256").write_bytes(digests)
-    manifest = {
-        "view": view,
-        "images": count,
-        "num_features": backbone.num_features,
-        **backbone.described(),
         "images_content_hash": data.manifest["content_hash"],
-        "content_hash": hashlib.sha256(digests).hexdigest(),
     }
-    write_json(target / "manifest.json", manifest)
+    if not any(_copied(other, target, key) for other in others):
+        shape, file = (len(data.images), backbone.num_features), target / "features.npy"
+        filling = chunks.Filling(file, shape, np.float32, chunk=CHUNK, key=key)
+        for _ in filling.recorded("features", _computed(backbone, data.images, view, filling)):
+            pass
+        filling.finish()
+        (target / "features.sha256").write_bytes(chunks.digests(file, CHUNK))
+    content = hashlib.sha256((target / "features.sha256").read_bytes()).hexdigest()
+    write_json(target / "manifest.json", {**key, "content_hash": content})
+
+
+def _copied(other: Path, target: Path, key: dict[str, Any]) -> bool:
+    """Copy the features in ``other`` if they have this key and are undamaged."""
+    try:
+        manifest, digests = read_json(other / "manifest.json"), (other / "features.sha256").read_bytes()
+        if not _same(manifest, key) or chunks.digests(other / "features.npy", CHUNK) != digests:
+            return False
+    except (OSError, ValueError):
+        return False
+    for name in ("features.npy", "features.sha256"):
+        shutil.copyfile(other / name, target / name)
+    (target / chunks.JOURNAL).unlink(missing_ok=True)
+    print(f"features: copied from {other}")
+    return True
+
+
+def _same(manifest: dict[str, Any], key: dict[str, Any]) -> bool:
+    return {name: manifest.get(name) for name in key} == key
 
 
 class Frozen:

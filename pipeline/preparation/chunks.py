@@ -15,6 +15,8 @@ Bad = dict[int, str]
 #: A chunk's first row, the SHA-256 of its rows, and the rows that have no value: the reason by row.
 Done = tuple[int, str, Bad]
 
+JOURNAL = "journal.jsonl"
+
 
 class Filling:
     """An array of rows in a .npy file, and a journal next to it of the chunks that are filled.
@@ -23,7 +25,7 @@ class Filling:
     that are damaged or have rows without a value.
 
     Args:
-        file: the .npy file; the journal is ``journal.jsonl`` in the same folder.
+        file: the .npy file; the journal is ``JOURNAL`` in the same folder.
         shape: shape of the array; its first dimension are the rows.
         dtype: type of the array.
         chunk: number of rows per chunk.
@@ -34,7 +36,7 @@ class Filling:
         self, file: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, *, chunk: int, key: dict[str, Any]
     ) -> None:
         self.file, self.shape, self.chunk = file, shape, chunk
-        self._journal = file.with_name("journal.jsonl")
+        self._journal = file.with_name(JOURNAL)
         done = set(self._resumed(key)) if self._journal.exists() and file.exists() else set()
         if not done:
             np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape).flush()

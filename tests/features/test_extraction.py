@@ -73,6 +73,46 @@ def test_features_are_the_backbones_outputs_in_evaluation_mode(view: str, data: 
 CPU = torch.device("cpu")
 
 
+def test_features_of_another_study_are_copied(
+    data: Prepared,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other, target = tmp_path / "other", tmp_path / "target"
+    written(data, other)
+    interrupted(data, target, monkeypatch, 1)
+    monkeypatch.setattr(extraction, "_chunk", lambda *given: pytest.fail("a feature was computed"))
+    extraction.write(frozen(), data, "plain", target, [tmp_path / "absent", other])
+    assert contents(target) == expected
+    assert capsys.readouterr().out == f"features: copied from {other}\n"
+
+
+@pytest.mark.parametrize("what", ["another view", "another network", "damaged"])
+def test_other_or_damaged_features_are_not_copied(
+    what: str, data: Prepared, expected: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, target = tmp_path / "other", tmp_path / "target"
+    target.mkdir()
+    if what == "another network":
+        extraction.write(frozen(name="resnet18", input_size=32), data, "plain", make(other))
+    else:
+        written(data, other, "mirrored" if what == "another view" else "plain")
+    if what == "damaged":
+        features = np.load(other / "features.npy")
+        features[-1] += 1
+        np.save(other / "features.npy", features)
+    extraction.write(frozen(), data, "plain", target, [other])
+    assert contents(target) == expected
+    assert capsys.readouterr().out == ""
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_number_of_cores(
     data: Prepared, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,10 +30,7 @@ def summary(source: Source) -> Table:
     rows = list(records(source.results))
     bases = {(row["method"], row["bits"]): row for row in rows if row["quantizer"] == BASELINE and row["map_mean"]}
     names = [name for name in dict.fromkeys(row["quantizer"] for row in rows) if name != BASELINE]
-    compared = {
-        name: [row for row in rows if row["quantizer"] == name and _compared(row, bases)]
-        for name in names
-    }
+    compared = {name: [row for row in rows if row["quantizer"] == name and _compared(row, bases)] for name in names}
     caption = [
         f"Comparisons of {source.map_label} with {BASELINE} over all methods and code lengths of the results table.",
         f"α is {source.about['significance']}.",
