@@ -172,7 +172,7 @@ def test_the_whole_network_gives_the_cells_codes_from_images(study: Any) -> None
     from pipeline.codes import pack, sign
 
     params, layout = study
-    network = with_backbone(params, 16, CPU, layout.train(CELL) / "weights.safetensors")
+    network = with_backbone(params, CELL.group, CPU, layout.train(CELL) / "weights.safetensors")
     database, codes = splits.load(layout.split(0)).database, np.load(layout.codes(CELL) / "database_codes.npy")
     images = torch.from_numpy(np.array(arrays.load(layout.data).images[database])).permute(0, 3, 1, 2)
     with torch.no_grad():
