@@ -131,6 +131,16 @@ def test_params_decide_whether_libraries_are_limited(
     assert numerics.applied() == limited
 
 
+@pytest.mark.parametrize(
+    ("listed", "has"),
+    [("flags : fpu avx avx2 fma", True), ("flags : fpu avx avx2", False), ("flags : sse2", False), (None, True)],
+)
+def test_a_cpu_without_avx2_is_left_alone(listed: str | None, has: bool, tmp_path: Path) -> None:
+    if listed is not None:
+        (tmp_path / "cpuinfo").write_text(listed)
+    assert numerics._has_avx2(tmp_path / "cpuinfo") == (has and platform.machine() == "x86_64")
+
+
 def test_another_kind_of_cpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in numerics.PORTABLE:
         monkeypatch.delenv(name, raising=False)

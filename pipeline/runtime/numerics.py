@@ -28,16 +28,27 @@ PORTABLE = {
 def apply(params: Path = Path("params.yaml")) -> None:
     """Set the environment as ``compute.numerics`` of a params file asks; call it before torch and NumPy are imported.
 
-    Nothing is set for ``native``, for bfloat16 (whose instructions not every CPU has), or on another kind of CPU. A
+    Nothing is set for ``native``, for bfloat16 (whose instructions not every CPU has), or on a CPU without AVX2. A
     file that can't be read counts as ``portable``: whatever reads it next reports the mistake.
     """
-    if platform.machine() in ("x86_64", "AMD64") and _asked(params):
+    if _has_avx2() and _asked(params):
         os.environ.update(PORTABLE)
 
 
 def applied(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment limits all libraries."""
     return all(environment.get(name) == value for name, value in PORTABLE.items())
+
+
+def _has_avx2(listed: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU has AVX2 and FMA; assumed of an x86-64 CPU on systems that have no list."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    try:
+        words = set(listed.read_text(encoding="utf-8").split())
+    except OSError:  # not Linux
+        return True
+    return {"avx2", "fma"} <= words
 
 
 def _asked(params: Path) -> bool:
