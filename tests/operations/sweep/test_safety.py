@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -57,6 +58,15 @@ def running(swept: Swept, tmp_path: Path) -> "tuple[Swept, subprocess.Popen[str]
     return swept, process, home
 
 
+def _refused(client: list[str], env: dict[str, str]) -> bool:
+    """Whether a client of the cluster isn't let in."""
+    try:
+        done = subprocess.run(client, env=env, capture_output=True, text=True, timeout=30)
+    except subprocess.TimeoutExpired as waiting:
+        return not waiting.stdout
+    return done.returncode != 0 and "in" not in done.stdout.split()
+
+
 def test_a_local_sweep_listens_on_loopback_alone_and_to_nobody_else(
     running: "tuple[Swept, subprocess.Popen[str], Path]",
 ) -> None:
@@ -69,15 +79,11 @@ def test_a_local_sweep_listens_on_loopback_alone_and_to_nobody_else(
         (server,) = [place for name, of in found.items() if name.startswith("gcs_server") for place in of]
         env = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         client = [sys.executable, "-c", CLIENT, f"127.0.0.1:{server.split()[1]}"]
-        for mode in ({}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": 64 * "0"}):
-            try:
-                done = subprocess.run(
-                    client, env={**env, **mode, "HOME": str(home)}, capture_output=True, text=True, timeout=30
-                )
-            except subprocess.TimeoutExpired as waiting:  # Ray asks again and again
-                assert not waiting.stdout, mode
-            else:
-                assert done.returncode != 0 and "in" not in done.stdout.split(), mode
+        modes = ({}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": 64 * "0"})
+        given = [{**env, **mode, "HOME": str(home)} for mode in modes]
+        with ThreadPoolExecutor(len(modes)) as threads:  # Ray asks again and again, so each takes all of its time
+            refused = list(threads.map(lambda env: _refused(client, env), given))
+        assert refused == [True] * len(modes), modes
         assert [path.name for path in home.iterdir()] == [".ray"], "no token is left in a file"
         for file in swept.folder.glob(".dvc/tmp/sweep/**/*"):
             assert not re.search(r"\b[0-9a-f]{64}\b", file.read_text() if file.is_file() else "")
