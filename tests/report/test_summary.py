@@ -7,7 +7,10 @@ import pandas
 import pytest
 from scipy.stats import binomtest
 
-from tests.report.making import put, shown, tables_of
+from pipeline.report.figures import improvement
+from pipeline.report.published.counterparts import pairs
+from pipeline.report.source import read
+from tests.report.making import beside, network, put, shown, tables_of
 from tests.report.test_tables import build_tables
 
 
@@ -51,3 +54,31 @@ def test_sign_test_is_scipys(differences: list[float]) -> None:
     above, below = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
     assert sign_test(differences) == pytest.approx(binomtest(above, above + below).pvalue)
     assert sign_test([0.0]) is None
+
+
+def test_improvements_are_drawn_with_intervals_beside_the_published_ones(tmp_path: Path) -> None:
+    setting = {"dataset": "cifar10", **beside("cifar10", "hswd-table5"), **network("hswd-table5")}
+    source = read(build_tables(tmp_path / "tables", bits=(16, 32), **setting))
+    (group,) = improvement.groups(source)
+    (draft,) = group.drafts
+    results = source.results[(source.results["method"] == "dsdh") & (source.results["quantizer"] == "swd")]
+    axes = next(axes for axes in draft.figure.axes if axes.get_title() == "dsdh")
+    drawn = {tuple(round(float(y), 6) for y in line.get_ydata()) for line in axes.lines}
+    means = tuple(round(float(row), 6) for row in results["map_improvement_percent"])
+    assert means in drawn
+    printed = [
+        pair.improvements[0]
+        for pair in pairs(source)
+        if (pair.published.method, pair.published.quantizer) == ("dsdh", "swd")
+    ]
+    assert tuple(round(value, 6) for value in printed[:2] if value is not None) in drawn
+    low, high = ([float(value) for value in results[f"map_{end}"]] for end in ("low", "high"))
+    base = [float(row["map_mean"]) - float(row["map_difference"]) for row in results.to_dict("records")]
+    bars = [segment[:, 1] for one in axes.collections for segment in one.get_segments()]  # type: ignore[attr-defined]
+    for place in range(2):
+        expected = [100 * low[place] / base[place], 100 * high[place] / base[place]]
+        assert any(bar.tolist() == pytest.approx(expected) for bar in bars)
+
+
+def test_improvements_are_drawn_only_beside_published_tables(tmp_path: Path) -> None:
+    assert not list(improvement.groups(read(build_tables(tmp_path / "tables"))))

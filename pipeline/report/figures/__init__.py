@@ -8,6 +8,7 @@ from pipeline.report.figures import (
     batch_size,
     bits,
     gallery,
+    improvement,
     losses,
     map_by_method,
     precision_recall,
@@ -23,7 +24,19 @@ from pipeline.report.source import Source
 __all__ = ["Group", "SavedFigure", "draw", "shades"]
 
 #: Page order. Figures with raster images come last, so that they are the ones linked if the page gets too large.
-FIGURES = (map_by_method, bits, tuning, batch_size, timing, validation, precision_recall, losses, tsne, gallery)
+FIGURES = (
+    improvement,
+    map_by_method,
+    bits,
+    tuning,
+    batch_size,
+    timing,
+    validation,
+    precision_recall,
+    losses,
+    tsne,
+    gallery,
+)
 
 
 def draw(source: Source, folder: Path) -> list[Group]:
