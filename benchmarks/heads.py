@@ -10,15 +10,17 @@ validation and encoding read, of which a few batches are timed. Ours and plain a
 seconds of processor time. `python -m benchmarks.cell` shows the parts of one cell.
 """
 
+from pipeline.runtime import numerics
+
+numerics.apply()
+
 import argparse
-import copy
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +36,7 @@ from pipeline.params import Params
 from pipeline.params.schema import TRAINING_FREE
 from pipeline.preparation import arrays
 from pipeline.preparation.arrays import Prepared
-from pipeline.preparation.splits import Split
+from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
 
@@ -69,8 +71,7 @@ def plain(content: Params, cell: Cell, data: Prepared, split: Split) -> None:
     torch.manual_seed(cell.seed)
     section, rows = content["training"], split.training_indices(methods.training_part(cell.method))
     network: HashNetwork = for_cell(content, cell.group, devices.choose(content["compute"]), data)
-    sizes = {"code_length": cell.bits, "num_classes": data.labels.shape[1], "num_train": len(rows)}
-    method = methods.create(cell.method, **sizes, **content["methods"][cell.method])
+    method = created(content, cell, data.labels.shape[1], len(rows))
     parameters = [*network.parameters(), *method.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=section["optimizer"]["learning_rate"])
     place = {int(row): position for position, row in enumerate(rows)}
@@ -97,15 +98,19 @@ def plain(content: Params, cell: Cell, data: Prepared, split: Split) -> None:
             network(images)
 
 
-def encoded(split: Split) -> Any:
+def created(content: Params, cell: Cell, num_classes: int, num_train: int) -> methods.Method:
+    sizes = {"code_length": cell.bits, "num_classes": num_classes, "num_train": num_train}
+    return methods.create(cell.method, **sizes, **content["methods"][cell.method])
+
+
+def encoded(split: Split) -> Indices:
     return np.concatenate([split.query, split.database])
 
 
 def images_read(content: Params, cell: Cell, split: Split) -> int:
     """How many images a cell's training, validation and encoding read, each as often as it is read."""
     section, rows = content["training"], split.training_indices(methods.training_part(cell.method))
-    sizes = {"code_length": cell.bits, "num_classes": 2, "num_train": len(rows)}
-    epoch = methods.create(cell.method, **sizes).epoch_size(len(rows))
+    epoch = created(content, cell, 2, len(rows)).epoch_size(len(rows))
     validations = -(-section["epochs"] // section["validate_every"])
     validated = validations * (len(split.validation) + len(split.train))
     return len(rows) + section["epochs"] * epoch + validated + len(encoded(split))
@@ -119,8 +124,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 def of_an_image(content: Params, layout: Layout) -> float:
     """Seconds of the backbone for an image, on one core and in the batches that suit it best there."""
-    section = copy.deepcopy(content)
-    network = build(section["backbone"], 8, devices.choose(content["compute"])).eval()
+    network = build(content["backbone"], 8, devices.choose(content["compute"])).eval()
     images = arrays.load(layout.data).images
     batch = 4
     with torch.no_grad():

@@ -8,10 +8,17 @@ the gradient of its term with respect to u, divided by that of the similarity lo
 first epoch, and of the last. With a ratio r, a weight of 1/r gives both terms equal strength.
 """
 
+from pipeline.runtime import numerics
+
+numerics.apply()
+
 import argparse
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
+from torch import Tensor
 
 from pipeline import methods, params, protocols, quantizers
 from pipeline.features.views import inputs
@@ -32,17 +39,21 @@ def measured(trainer: Trainer, terms: dict[str, quantizers.Quantizer]) -> Ratios
         (images,) = trainer.images.batches([rows])
         with torch.no_grad():
             u = trainer.network(images)
-        own = _norm(lambda u, rows=rows: trainer.method.similarity_loss(u, trainer.labels[rows], rows), u)
+        own = _norm(partial(trainer.method.similarity_loss, labels=trainer.labels[rows], indices=rows), u)
         for name, term in terms.items():
-            given = (lambda u: u) if term.input == "raw" else trainer.method.relax
-            norm = _norm(lambda u, term=term, given=given: term(given(u), generator=trainer.generator), u)
+            norm = _norm(partial(_term, trainer, term), u)
             found[name].append(norm / own if own else float("nan"))
     return found
 
 
-def _norm(loss: "object", u: torch.Tensor) -> float:
+def _term(trainer: Trainer, term: quantizers.Quantizer, u: Tensor) -> Tensor:
+    value: Tensor = term(u if term.input == "raw" else trainer.method.relax(u), generator=trainer.generator)
+    return value
+
+
+def _norm(loss: Callable[[Tensor], Tensor], u: Tensor) -> float:
     at = u.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(at), at)  # type: ignore[operator]
+    (gradient,) = torch.autograd.grad(loss(at), at)
     return float(gradient.norm())
 
 

@@ -177,17 +177,21 @@ def copy_project(folder: Path) -> Project:
     return Project(folder)
 
 
+def grid(**given: list[Any]) -> dict[str, list[Any]]:
+    """The section ``grid``: one cell, unless another list is given."""
+    one: dict[str, list[Any]] = {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0]}
+    return {**one, "training_free": [], **given}
+
+
+#: Two methods with two quantizers, two seeds: eight cells.
+EIGHT = grid(methods=["csq", "dsdh"], quantizers=["original", "wr"], seeds=[0, 1])
+
+
 def make_small(project: Project) -> None:
     """Eight cells of two epochs."""
     content = project.params
     content["study"] = "small"
-    content["grid"] = {
-        "methods": ["csq", "dsdh"],
-        "quantizers": ["original", "wr"],
-        "bits": [16],
-        "seeds": [0, 1],
-        "training_free": [],
-    }
+    content["grid"] = EIGHT
     content["training"] |= {"epochs": 2}
     content["evaluation"] |= {"precision_at": [10, 100]}
     content["informativeness"] |= {"steps": 20, "restarts": 2}

@@ -15,7 +15,7 @@ from pipeline.report.source import read
 from pipeline.report.tables import build
 from pipeline.runtime.errors import UserError
 from pipeline.training.trial import tuning_split
-from tests.conftest import Project, copy_project, make_small
+from tests.conftest import Project, copy_project, grid, make_small
 from tests.datasets.making import photo, text
 from tests.messages import one_line
 
@@ -183,9 +183,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Project:
                              "on_bad_image": "error"})  # fmt: skip
     project.edit("split", {"protocol": "lists", "folder": str(place / "lists"), "validation": 4,
                            "validation_from": "train"})  # fmt: skip
-    project.edit(
-        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0, 1], "training_free": []}
-    )
+    project.edit("grid", grid(seeds=[0, 1]))
     project.edit("training.batch_size", 8)
     project.edit("tune", {"seeds": [100]})
     project.edit("candidates.original", {"learning_rate": [0.001]})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Project, copy_project, make_small
+from tests.conftest import ROOT, Project, copy_project, grid, make_small
 
 
 def environment_of_ours(project: Project) -> None:
@@ -30,9 +30,7 @@ def made(folder: Path) -> Project:
     for file in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
         shutil.copy(file, project.folder / file.name)
     make_small(project)
-    project.edit(
-        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0], "training_free": []}
-    )
+    project.edit("grid", grid())
     environment_of_ours(project)
     path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if ".venv" not in part)
     project.env["PATH"] = path  # make finds the environment by itself

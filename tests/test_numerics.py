@@ -109,6 +109,14 @@ def test_other_cpus_leave_the_same_bytes(tmp_path: Path) -> None:
         assert [name for name in here if there[name] != here[name]] == [], model
 
 
+@pytest.fixture
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No library is limited yet."""
+    for name in numerics.PORTABLE:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("unlimited")
 @pytest.mark.parametrize(
     ("text", "limited"),
     [
@@ -120,11 +128,7 @@ def test_other_cpus_leave_the_same_bytes(tmp_path: Path) -> None:
         (None, True),
     ],
 )
-def test_params_decide_whether_libraries_are_limited(
-    text: str | None, limited: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in numerics.PORTABLE:
-        monkeypatch.delenv(name, raising=False)
+def test_params_decide_whether_libraries_are_limited(text: str | None, limited: bool, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "params.yaml").write_text(text)
     numerics.apply(tmp_path / "params.yaml")
@@ -141,9 +145,8 @@ def test_a_cpu_without_avx2_is_left_alone(listed: str | None, has: bool, tmp_pat
     assert numerics._has_avx2(tmp_path / "cpuinfo") == (has and platform.machine() == "x86_64")
 
 
+@pytest.mark.usefixtures("unlimited")
 def test_another_kind_of_cpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in numerics.PORTABLE:
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     numerics.apply()
     assert not numerics.applied()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.paths import fingerprint
-from tests.conftest import Project, copy_project, make_small
+from tests.conftest import Project, copy_project, grid, make_small
 from tests.datasets.making import photo, text
 
 
@@ -33,9 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
                              "on_bad_image": "error"})  # fmt: skip
     project.edit("backbone.weights", str(folder / "cnn.safetensors"))
     project.edit("split.per_class", {"query": 2, "validation": 2, "train": 8})
-    project.edit(
-        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0], "training_free": []}
-    )
+    project.edit("grid", grid())
     project.edit("training.batch_size", 8)
     project.repro()
     return project

@@ -16,7 +16,7 @@ from pipeline.encoding.device import Compute
 from pipeline.encoding.network import build, load
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.outputs import read_json
-from tests.conftest import ROOT, Project, copy_project, make_small
+from tests.conftest import ROOT, Project, copy_project, grid, make_small
 from tests.messages import one_line
 
 timm = pytest.importorskip("timm", reason="requirements-timm.txt isn't installed")
@@ -271,9 +271,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Project:
     weights = saved(timm.create_model("test_resnet").state_dict(), folder / "weights.safetensors")
     section = {"name": "timm", "model": "test_resnet", "weights": weights, "input_size": 16, "frozen": False}
     project.edit("backbone", section)
-    project.edit(
-        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0], "training_free": []}
-    )
+    project.edit("grid", grid())
     project.edit("training.epochs", 8)
     project.edit("training.optimizer.learning_rate", 0.005)
     project.repro()

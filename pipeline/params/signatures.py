@@ -34,29 +34,27 @@ def arguments(file: Path) -> dict[str, Any]:
     Returns:
         the types by name, inside ``NotRequired[...]`` if optional.
     """
-    tree = ast.parse(file.read_text(encoding="utf-8"))
     fields: dict[str, Any] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            for function in node.body:
-                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
-                    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
-                        if argument.arg not in GIVEN and argument.annotation is not None:
-                            optional = isinstance(default, ast.Constant) and default.value is None
-                            kind = _type(argument)
-                            fields[argument.arg] = NotRequired[kind] if optional else kind
+    for function in _members(file):
+        if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+            for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+                if argument.arg not in GIVEN and argument.annotation is not None:
+                    optional = isinstance(default, ast.Constant) and default.value is None
+                    kind = _type(argument)
+                    fields[argument.arg] = NotRequired[kind] if optional else kind
     return fields
 
 
 def declares(file: Path, attribute: str) -> bool:
     """Whether the class that ``file`` defines sets the class attribute ``attribute`` to True."""
+    return any(isinstance(line, ast.Assign) and ast.unparse(line) == f"{attribute} = True" for line in _members(file))
+
+
+@cache
+def _members(file: Path) -> list[ast.stmt]:
+    """The statements in the bodies of the classes that ``file`` defines."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    return any(
-        ast.unparse(line) == f"{attribute} = True"
-        for node in tree.body
-        if isinstance(node, ast.ClassDef)
-        for line in node.body
-    )
+    return [member for node in tree.body if isinstance(node, ast.ClassDef) for member in node.body]
 
 
 def _type(argument: ast.arg) -> Any:

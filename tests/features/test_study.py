@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from tests.conftest import Project, copy_project, make_small
+from tests.conftest import Project, copy_project, grid, make_small
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("heads")]
 
@@ -72,10 +72,7 @@ def test_from_vectors_to_codes_a_table_and_a_model(tmp_path_factory: pytest.Temp
     np.save(project.folder / "data" / "vectors.npy", digits.data.astype(np.float32))
     pd.DataFrame({"label": digits.target}).to_csv(project.folder / "data" / "labels.csv", index=False)
     project.run("python", "-m", "pipeline", "study", "embeddings-example", "--force")
-    project.edit(
-        "grid",
-        {"methods": ["csq"], "quantizers": ["original", "wr"], "bits": [32], "seeds": [0, 1], "training_free": []},
-    )
+    project.edit("grid", grid(quantizers=["original", "wr"], bits=[32], seeds=[0, 1]))
     project.repro()
     settle_but_for_files(project)
     assert "csq" in project.run("python", "-m", "pipeline", "results").stdout

@@ -21,7 +21,7 @@ import yaml
 
 from pipeline.operations import sharing
 from pipeline.runtime.errors import UserError
-from tests.conftest import ROOT, STAND_IN, Project, copy_project
+from tests.conftest import ROOT, STAND_IN, Project, copy_project, grid
 
 # One worker makes the first clone's results; the others take other tests.
 pytestmark = pytest.mark.xdist_group("sharing")
@@ -87,7 +87,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Project:
     content = project.params
     content["study"] = "shared"
     content["visualize"]["seeds"] = []
-    content["grid"] = {"methods": ["csq"], "quantizers": ["wr"], "bits": [16], "seeds": [0, 1], "training_free": []}
+    content["grid"] = grid(quantizers=["wr"], seeds=[0, 1])
     (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     project.edit(CHANGED, EARLIER)
     ran(project, "cells/evaluate/dvc.yaml:evaluate@csq-wr-16-0")

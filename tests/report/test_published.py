@@ -12,6 +12,7 @@ from pipeline.report.published.counterparts import pairs
 from pipeline.report.published.coverage import coverage
 from pipeline.report.published.records import FOLDER, of_table, published, retrieval
 from pipeline.report.source import read
+from pipeline.report.tables import Value
 from pipeline.report.tables.papers import LAYOUTS
 from pipeline.runtime.errors import UserError
 from tests.conftest import copy_project
@@ -58,15 +59,21 @@ def test_differences_and_improvements(tmp_path: Path) -> None:
     assert f"Ours is lower in {verdicts.count('lower')} of these {compared}." in caption
 
 
-def test_another_network_is_a_counterpart_and_is_never_subtracted(tmp_path: Path) -> None:
-    frozen = BACKBONE | {"backbone": network("wr-table1")["backbone"] | {"frozen": True}}
-    folder = build_tables(tmp_path / "tables", dataset="cifar10", **beside("cifar10", "wr-table1"), **frozen)
+def uncompared(folder: Path, why: str) -> list[dict[str, Value]]:
+    """The rows with a number of ours, none of which is subtracted; improvements stand side by side."""
     rows = [row for row in rows_of(folder) if row["ours"].data]
     assert rows
     for row in rows:
-        assert (row["difference"].text, row["difference"].note) == ("n/a", "of another network (alexnet, frozen)")
+        assert (row["difference"].text, row["difference"].note) == ("n/a", why)
         assert row["ours is"].text == "not compared"
     assert any(row["ours %"].data and row["paper %"].data for row in rows)
+    return rows
+
+
+def test_another_network_is_a_counterpart_and_is_never_subtracted(tmp_path: Path) -> None:
+    frozen = BACKBONE | {"backbone": network("wr-table1")["backbone"] | {"frozen": True}}
+    folder = build_tables(tmp_path / "tables", dataset="cifar10", **beside("cifar10", "wr-table1"), **frozen)
+    rows = uncompared(folder, "of another network (alexnet, frozen)")
     caption = " ".join(tables_of(folder)["comparison"].caption)
     assert f"{len(rows)} of them have a counterpart" in caption
     assert "of another network (alexnet, frozen), so this isn't a reproduction" in caption
@@ -74,12 +81,7 @@ def test_another_network_is_a_counterpart_and_is_never_subtracted(tmp_path: Path
 
 def test_a_stand_in_dataset_is_no_counterpart(tmp_path: Path) -> None:
     folder = build_tables(tmp_path / "tables", **beside("cifar10", "wr-table1"))
-    rows = [row for row in rows_of(folder) if row["ours"].data]
-    assert rows
-    for row in rows:
-        assert (row["difference"].text, row["difference"].note) == ("n/a", "digits is not cifar10")
-        assert row["ours is"].text == "not compared"
-    assert any(row["ours %"].data and row["paper %"].data for row in rows)
+    uncompared(folder, "digits is not cifar10")
     caption = " ".join(tables_of(folder)["comparison"].caption)
     assert "0 of them have a counterpart" in caption and "digits, not cifar10" in caption
     assert "Ours is lower" not in caption

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import Project, copy_project
+from tests.conftest import EIGHT, Project, copy_project
 
 #: stage -> its kind, what its function takes beside params, its folder, and what its output says
 STAGES = {
@@ -103,13 +103,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     content = project.params
     content["study"] = "swept"
     content["visualize"]["seeds"] = []
-    content["grid"] = {
-        "methods": ["csq", "dsdh"],
-        "quantizers": ["original", "wr"],
-        "bits": [16],
-        "seeds": [0, 1],
-        "training_free": [],
-    }
+    content["grid"] = EIGHT
     (project.folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "start")

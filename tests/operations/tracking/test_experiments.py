@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Project, copy_project, make_small
+from tests.conftest import Project, copy_project, grid, make_small
 from tests.datasets.making import photo
 
 # The finished study is built by one worker.
@@ -57,9 +57,7 @@ def test_an_experiment_in_a_copy_finds_data_that_git_ignores(way: str, tmp_path:
                              "on_bad_image": "error"})  # fmt: skip
     project.edit("backbone.weights", "data/cnn.safetensors")
     project.edit("split.per_class", {"query": 2, "validation": 2, "train": 8})
-    project.edit(
-        "grid", {"methods": ["csq"], "quantizers": ["original"], "bits": [16], "seeds": [0], "training_free": []}
-    )
+    project.edit("grid", grid())
     project.edit("training.batch_size", 8)
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "start")
