@@ -91,6 +91,10 @@ def test_informativeness_of_a_cell_and_its_table(finished: Project, tmp_path: Pa
     table = rows(tmp_path / "tables" / "informativeness.csv")
     assert [float(row["informativeness_query_mean"]) for row in table] == [1.5, 3.5, 5.5, 7.5]
     assert float(table[1]["informativeness_query_difference"]) == 2
+    params["informativeness"]["bits"] = [cells_of(params["grid"])[0].bits + 1]
+    (tmp_path / "other").mkdir()
+    aggregate(params, layout, tmp_path / "other")
+    assert not (tmp_path / "other" / "informativeness.csv").exists(), "no cell has this code length"
     params["informativeness"]["parts"] = []
     (tmp_path / "without").mkdir()
     aggregate(params, layout, tmp_path / "without")

@@ -100,6 +100,11 @@ def test_reading_changes_nothing() -> None:
         ),
         ("visualize.seeds", [9], "visualize.seeds: expected some of grid.seeds, found 9"),
         (
+            "informativeness",
+            {**CONTENT["informativeness"], "parts": ["query"], "bits": [48]},
+            "informativeness.bits: expected some of grid.bits, found 48; leave them out there",
+        ),
+        (
             "timing",
             {"methods": ["csq"], "quantizers": ["wr"], "bits": 8, "batch_sizes": [8], "epochs": 1},
             "timing.quantizers: expected original among them",

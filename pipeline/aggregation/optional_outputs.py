@@ -35,6 +35,13 @@ def folders(params: Params, layout: Layout) -> Iterator[Path]:
         yield layout.visualized(cell)
 
 
+def informativeness(params: Params, layout: Layout) -> list[Path]:
+    """The folders with the mutual information of cells and parts that the params ask for."""
+    section = params["informativeness"]
+    measured = [cell for cell in cells_of(params["grid"]) if cell.bits in section["bits"]]
+    return [layout.informativeness(cell, part) for cell in measured for part in section["parts"]]
+
+
 def batch_sizes(params: Params) -> list[tuple[Group, int]]:
     """The (group, batch size) pairs whose validation mAP the params ask for."""
     section = params["batch_size"]
@@ -75,12 +82,7 @@ def missing(params: Params, layout: Layout, why_not: Callable[[Path], str]) -> l
     Returns:
         records like those of missing cells; method, quantizer, bits and seed are empty.
     """
-    wanted = [*folders(params, layout)]
-    wanted += [
-        layout.informativeness(cell, part)
-        for cell in cells_of(params["grid"])
-        for part in params["informativeness"]["parts"]
-    ]
+    wanted = [*folders(params, layout), *informativeness(params, layout)]
     empty = dict.fromkeys(("method", "quantizer", "bits", "seed"), "")
     reasons = {folder.name: why_not(folder) for folder in wanted}
     return [{"cell": name, **empty, "reason": reason} for name, reason in reasons.items() if reason]

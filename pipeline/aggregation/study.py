@@ -69,11 +69,14 @@ def write(params: Params, layout: Layout, target: Path) -> None:
         "balance": BALANCE,
         "informativeness": [f"informativeness_{part}" for part in parts],
     }
-    tables = {
-        name: result_table(table, of, paired=params["statistics"]["paired"], groups=groups)
-        for name, of in compared.items()
-        if of
-    }
+    # The other tables have every code length of the grid.
+    lengths = {"informativeness": params["informativeness"]["bits"]}
+    tables = {}
+    for name, of in compared.items():
+        rows = table[table["bits"].isin(lengths.get(name, params["grid"]["bits"]))]
+        these = {group: why for group, why in groups.items() if group.bits in lengths.get(name, [group.bits])}
+        if of and len(rows):
+            tables[name] = result_table(rows, of, paired=params["statistics"]["paired"], groups=these)
     tables |= {"cells": table, "history": over_seeds(there, layout, "history.csv", ["epoch"])}
     tables["curves"] = over_seeds(there, layout, "curves.csv", ["by", "at"])
     for name, content in tables.items():
@@ -95,8 +98,7 @@ def drop_others(params: Params, layout: Layout) -> None:
     """
     cells, groups = cells_of(params["grid"]), groups_of(params["grid"])
     wanted = {layout.metrics(cell) for cell in cells} | {layout.tuning(group) for group in groups}
-    wanted |= {layout.informativeness(cell, part) for cell in cells for part in params["informativeness"]["parts"]}
-    wanted |= set(optional_outputs.folders(params, layout))
+    wanted |= {*optional_outputs.folders(params, layout), *optional_outputs.informativeness(params, layout)}
     for folder in (layout.all_metrics, layout.all_tuning):
         for found in sorted(folder.iterdir()) if folder.exists() else []:
             if found not in wanted and provenance.made(found):

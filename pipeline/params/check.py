@@ -161,19 +161,22 @@ def _unequal_tries(content: dict[str, Any]) -> list[str]:
 
 
 def _not_in_the_grid(content: dict[str, Any]) -> list[str]:
-    """Errors for cells in ``visualize`` that aren't in the grid."""
-    keys = ("methods", "quantizers", "bits", "seeds")
-    if not all(_part(content, "visualize", key, kind=list) for key in keys):
-        return []
+    """Errors for cells in ``visualize`` and code lengths in ``informativeness`` that aren't in the grid."""
     problems = []
-    for key in keys:
-        known = _part(content, "grid", key, kind=list)
-        absent = [value for value in _part(content, "visualize", key, kind=list) if value not in known]
-        if absent:
-            problems.append(
-                f"visualize.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}; "
-                "leave them out there, or set visualize.seeds: []"
-            )
+    for section, off, names in (
+        ("visualize", "seeds", ("methods", "quantizers", "bits", "seeds")),
+        ("informativeness", "parts", ("bits",)),
+    ):
+        if not all(_part(content, section, key, kind=list) for key in {off, *names}):
+            continue
+        for key in names:
+            known = _part(content, "grid", key, kind=list)
+            absent = [value for value in _part(content, section, key, kind=list) if value not in known]
+            if absent:
+                problems.append(
+                    f"{section}.{key}: expected some of grid.{key}, found {', '.join(map(str, absent))}; "
+                    f"leave them out there, or set {section}.{off}: []"
+                )
     return problems
 
 

@@ -217,6 +217,7 @@ class Evaluation(TypedDict):
 @section
 class Informativeness(TypedDict):
     parts: Annotated[list[Literal["query", "database"]], Distinct]
+    bits: Annotated[list[Bits], Distinct]
     images: Annotated[int, Field(ge=50)]
     image_size: PositiveInt
     hidden: PositiveInt

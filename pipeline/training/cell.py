@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 
 from pipeline import methods, quantizers
 from pipeline.encoding import device as devices
-from pipeline.encoding.network import for_cell
+from pipeline.encoding.network import HashNetwork, for_cell
 from pipeline.params import Params
+from pipeline.params.schema import TRAINING_FREE
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.runtime.errors import UserError
@@ -22,8 +23,8 @@ from pipeline.training.loop import Trainer
 from pipeline.training.setting import Setting, spelled, with_setting
 
 
-def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Split) -> Trainer | Solver:
-    """Build what trains one cell, from network, method and quantizer; a ``Solver`` if the method has no training.
+def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Split) -> Trainer:
+    """Build what trains one cell, from network, method and quantizer.
 
     Args:
         params: the content of params.yaml, with the values of a setting already in it.
@@ -33,9 +34,32 @@ def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Spli
         split: the images of each part.
 
     Raises:
-        UserError: the training images have changed since they were prepared, a hyperparameter is wrong, or a method
-            without training has another quantizer than ``original`` or ``none``.
+        UserError: the training images have changed since they were prepared, or a hyperparameter is wrong.
     """
+    network, method = _network_and_method(params, group, seed, data, split)
+    quantizer = quantizers.create(group.quantizer, **params["quantizers"][group.quantizer])
+    settings, name = params["training"], group.quantizer
+    return Trainer(network, method, quantizer, data, split, settings, quantizer_name=name, seed=seed)
+
+
+def solver(params: Params, group: Group, seed: int, data: Prepared, split: Split) -> Solver:
+    """Build what computes the head of a cell whose method has no training; arguments and errors as for ``trainer``.
+
+    Raises:
+        UserError: also if the quantizer is not ``original`` or ``none``.
+    """
+    if group.quantizer not in ("original", "none"):
+        raise UserError(
+            f"{group.method} has no training, so quantizer {group.quantizer!r} can't be added; "
+            "expected original or none"
+        )
+    return Solver(*_network_and_method(params, group, seed, data, split), data, split, seed=seed)
+
+
+def _network_and_method(
+    params: Params, group: Group, seed: int, data: Prepared, split: Split
+) -> tuple[HashNetwork, methods.Method]:
+    """The network with its initial weights and the method, both on the device."""
     data.check(split.training_indices(methods.training_part(group.method)))
     compute = devices.choose(params["compute"])
     devices.make_deterministic(seed, compute.device)
@@ -47,16 +71,7 @@ def trainer(params: Params, group: Group, seed: int, data: Prepared, split: Spli
         num_train=len(split.training_indices(methods.training_part(group.method))),
         **params["methods"][group.method],
     ).to(compute.device)
-    if method.training_free:
-        if group.quantizer not in ("original", "none"):
-            raise UserError(
-                f"{group.method} has no training, so quantizer {group.quantizer!r} can't be added; "
-                "expected original or none"
-            )
-        return Solver(network, method, data, split, seed=seed)
-    quantizer = quantizers.create(group.quantizer, **params["quantizers"][group.quantizer])
-    settings, name = params["training"], group.quantizer
-    return Trainer(network, method, quantizer, data, split, settings, quantizer_name=name, seed=seed)
+    return network, method
 
 
 def train(params: Params, setting: Setting, cell: Cell, data: Prepared, split: Split, target: Path) -> None:
@@ -79,7 +94,8 @@ def train(params: Params, setting: Setting, cell: Cell, data: Prepared, split: S
         UserError: the training images have changed since they were prepared, or a hyperparameter is wrong.
     """
     params = with_setting(params, cell.group, setting)
-    ready = trainer(params, cell.group, cell.seed, data, split)
+    build = solver if cell.method in TRAINING_FREE else trainer
+    ready = build(params, cell.group, cell.seed, data, split)
     devices.warn_if_native(params["compute"]["numerics"], ready.network.compute)
     fitted = ready.fit(History(target / "history.csv"))
     state = {name: value.detach().cpu().contiguous() for name, value in fitted.state.items()}

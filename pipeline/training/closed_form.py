@@ -18,7 +18,7 @@ from pipeline.training.selection import Selection
 
 
 class Solver:
-    """Gives a network the linear head that a method without training computes. It replaces a ``Trainer``.
+    """Gives a network the linear head that a method without training computes. ``fit`` is that of ``Trainer``.
 
     Args:
         network: a network without hidden layers, on its device.
@@ -27,8 +27,6 @@ class Solver:
         split: the images of each part.
         seed: seed of the method's random numbers.
     """
-
-    batch_size = epoch_size = 0
 
     def __init__(self, network: HashNetwork, method: Method, data: Prepared, split: Split, *, seed: int) -> None:
         self.network, self.method = network, method

@@ -53,9 +53,7 @@ def trainers(params: Params, method: str, batch_size: int, data: Prepared) -> di
     ready = {}
     for quantizer in section["quantizers"]:
         group = Group(method, quantizer, section["bits"])
-        made = trainer(with_setting(params, group, {"batch_size": batch_size}), group, seed, data, split)
-        assert isinstance(made, Trainer)  # the params are refused otherwise
-        ready[quantizer] = made
+        ready[quantizer] = trainer(with_setting(params, group, {"batch_size": batch_size}), group, seed, data, split)
         if ready[quantizer].batch_size != batch_size:
             raise too_large(batch_size, ready[quantizer].epoch_size)
         ready[quantizer].prime()

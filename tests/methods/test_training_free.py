@@ -18,7 +18,7 @@ from pipeline.params.schema import TRAINING_FREE
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Group, cells_of
-from pipeline.training.cell import train, trainer
+from pipeline.training.cell import solver, train
 from pipeline.training.history import read
 from tests.conftest import ROOT
 from tests.messages import one_line
@@ -122,9 +122,9 @@ def test_their_cells_come_last_and_have_one_quantizer() -> None:
 def test_another_quantizer_is_refused(name: str) -> None:
     data, content = clusters(), params()
     split = protocols.draw(content["split"], data.labels, data.ids, 0)
-    assert trainer(content, Group(name, "none", 8), 0, data, split)
+    assert solver(content, Group(name, "none", 8), 0, data, split)
     with pytest.raises(UserError) as error:
-        trainer(content, Group(name, "wr", 8), 0, data, split)
+        solver(content, Group(name, "wr", 8), 0, data, split)
     one_line(error, name, "no training", "'wr'", "original or none")
 
 

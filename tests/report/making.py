@@ -86,7 +86,8 @@ def tuned(folder: Path, settings: int = 3, failed: tuple[str, int] = ("wr", 1)) 
         for method in ("dsdh", "csq") for quantizer in ("original", "wr") for trial in range(settings)
     ]  # fmt: skip
     put(folder, "tuning", rows)
-    candidates = {"wr": ["weight"], "original": ["learning_rate", "own_weight"]}
+    own: dict[str, list[float]] = {"learning_rate": [0.001], "own_weight": [0.1, 1.0, 10.0]}
+    candidates = {"wr": {"weight": [0.1, 0.2, 0.3]}, "original": own}
     edit_about(folder, tune={"seeds": [100, 101], "settings": settings, "candidates": candidates})
 
 

@@ -67,12 +67,18 @@ def test_captions_give_the_budget(tmp_path: Path) -> None:
         plain in tables_of(folder)[name].caption for name in ("results", "wr-table1", "hswd-table5", "comparison")
     )
     tuned(folder)
-    (said,) = tuning_caption(read(folder))
+    said, unequal = tuning_caption(read(folder))
     assert said == (
         "Tuned on validation images, which include no query image of the study: 3 settings for every "
         "quantizer (wr: weight; original: learning_rate, own_weight), over 2 seeds (100, 101), none of them the "
         "study's."
     )
+    assert unequal.startswith("The quantizers were tried with different learning rates")
+    same = {"learning_rate": [0.001, 0.004]}
+    equal = {"original": same, "wr": {**same, "weight": [0.1]}}
+    edit_about(folder, tune={"seeds": [100], "settings": 2, "candidates": equal})
+    assert len(tuning_caption(read(folder))) == 1
+    tuned(folder)
     found = tables_of(folder)
     assert all(said in found[name].caption for name in ("results", "wr-table1", "hswd-table5", "comparison", "tuning"))
     edit_about(folder, tune={"seeds": [1, 100], "settings": 1, "candidates": {"none": {}}})

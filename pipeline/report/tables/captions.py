@@ -71,8 +71,17 @@ def tuning_caption(source: Source) -> list[str]:
         "Tuned on validation images, which include no query image of the study: "
         f"{tune['settings']} setting{plural} for every quantizer"
         + (f" ({tried})" if tried else "")
-        + f", over {many(seeds, 'seed')}{whose}."
+        + f", over {many(seeds, 'seed')}{whose}.",
+        *_unequal_rates(tune["candidates"]),
     ]
+
+
+def _unequal_rates(candidates: dict[str, dict[str, list[Any]]]) -> list[str]:
+    """A warning if tuning tried other learning rates for some quantizers; each then has the advantage of its own."""
+    rates = {tuple(sorted(values.get("learning_rate", ()))) for values in candidates.values()}
+    if len(rates) < 2:
+        return []
+    return ["The quantizers were tried with different learning rates, so a difference isn't the quantizer's alone."]
 
 
 def many(names: list[str], of: str) -> str:
