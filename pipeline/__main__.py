@@ -65,7 +65,7 @@ def study(name: str, force: bool) -> int:
 @commands.command()
 def schema() -> int:
     """Write studies/params.schema.json, the JSON schema of params.yaml for editors."""
-    from pipeline.params.schema import write_json_schema
+    from pipeline.params.json_schema import write_json_schema
 
     return command(write_json_schema)
 

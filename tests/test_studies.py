@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.params import check, read, studies
-from pipeline.params.schema import json_schema
+from pipeline.params.json_schema import json_schema
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import cells_of
 from pipeline.runtime.yaml12 import parse
@@ -100,12 +100,24 @@ def test_the_committed_params_are_the_study_digits() -> None:
 
 
 def test_the_committed_schema_is_the_params_models() -> None:
-    assert json.loads((ROOT / "studies" / "params.schema.json").read_text()) == json_schema(), "run `make schema`"
+    assert json.loads((ROOT / "studies" / "params.schema.json").read_text()) == json_schema(ROOT / "studies"), (
+        "run `make schema`"
+    )
+
+
+def test_the_json_schema_says_what_keys_mean() -> None:
+    schema = json_schema(ROOT / "studies")
+    training = schema["$defs"]["Training"]["properties"]
+    assert training["validate_every"]["description"] == "epochs"
+    assert "CPU" in schema["$defs"]["Compute"]["properties"]["threads"]["description"]
+    assert schema["properties"]["tune"]["description"].endswith("null takes the values above"), "both lines"
+    assert schema["$defs"]["dsdh"]["properties"]["nu"]["description"] == "ridge penalty of the classifier."
+    assert "Li, Sun, He & Tan" in schema["$defs"]["Methods"]["properties"]["dsdh"]["description"]
 
 
 @every_study
 def test_the_json_schema_takes_every_study(name: str) -> None:
-    jsonschema.validate(params_of(name), json_schema())
+    jsonschema.validate(params_of(name), json_schema(ROOT / "studies"))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +136,7 @@ def test_the_json_schema_refuses_what_the_check_refuses(section: str, key: str, 
     content[section][key] = value
     assert check(content)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(content, json_schema())
+        jsonschema.validate(content, json_schema(ROOT / "studies"))
 
 
 @pytest.fixture

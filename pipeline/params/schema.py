@@ -5,10 +5,8 @@ type checker knows the keys of the dictionaries that stages pass on. No key has 
 params.yaml, where DVC detects a change.
 """
 
-import json
 from collections.abc import Callable
-from functools import cache, reduce
-from operator import or_
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NotRequired
 
@@ -371,24 +369,3 @@ def _with_alternatives(kind: Any) -> Any:
         return found
 
     return Annotated[kind, AfterValidator(check)]
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of params.yaml, for completion and checks in an editor."""
-    variants: dict[str, Any] = {}
-    for name, chosen in CHOSEN.items():
-        kinds = [
-            made(
-                f"{chosen.base.__name__} {entry}",
-                chosen.keys(entry) | {chosen.key: Literal[entry]},
-            )
-            for entry in entries(chosen.package)
-        ]
-        variants[name] = Annotated[reduce(or_, kinds), Field(discriminator=chosen.key)]
-    return TypeAdapter(made("Params", keys(Params) | variants)).json_schema()
-
-
-def write_json_schema(path: Path = Path("studies/params.schema.json")) -> str:
-    """Write the JSON schema to ``path`` and return a message that names the file."""
-    path.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
-    return f"{path}: written"

@@ -5,6 +5,7 @@ keyword-only arguments, and whether a method is trained. So the file is parsed, 
 """
 
 import ast
+import re
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -50,11 +51,31 @@ def declares(file: Path, attribute: str) -> bool:
     return any(isinstance(line, ast.Assign) and ast.unparse(line) == f"{attribute} = True" for line in _members(file))
 
 
+def described(file: Path) -> dict[str, str]:
+    """What the docstring of the class that ``file`` defines says about each argument, in one line each."""
+    docstrings = [ast.get_docstring(node) for node in _tree(file).body if isinstance(node, ast.ClassDef)]
+    found: dict[str, str] = {}
+    for text in docstrings:
+        part = re.search(r"^Args:\n((?: .*\n?)+)", text or "", re.MULTILINE)
+        for name, said in re.findall(r"^    (\w+): (.*(?:\n     .*)*)", part[1] if part else "", re.MULTILINE):
+            found[name] = " ".join(said.split())
+    return found
+
+
+def title(file: Path) -> str:
+    """The first line of the file's docstring."""
+    return (ast.get_docstring(_tree(file)) or "").partition("\n")[0]
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 @cache
 def _members(file: Path) -> list[ast.stmt]:
     """The statements in the bodies of the classes that ``file`` defines."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return [member for node in tree.body if isinstance(node, ast.ClassDef) for member in node.body]
+    return [member for node in _tree(file).body if isinstance(node, ast.ClassDef) for member in node.body]
 
 
 def _type(argument: ast.arg) -> Any:
