@@ -1,10 +1,12 @@
 """Improvement over the baseline by method and code length, next to the published one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.aggregation import BASELINE
 from pipeline.report.figures.style import AXIS, FigureDraft, FigureGroup, color, method_panels, numeric
@@ -53,6 +55,13 @@ def draw(source: Source, table: pandas.DataFrame) -> Figure:
         table: as ``_improvements`` gives it.
     """
     names, published = list(dict.fromkeys(table["quantizer"])), _published(source)
+    ours: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4.5}
+    theirs: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 5, "markerfacecolor": "none"}
+    handles = {}
+    for name in names:
+        handles[f"{name}, ours"] = Line2D([], [], color=color(source, name), **ours)
+        if any(quantizer == name for _, quantizer in published):
+            handles[f"{name}, published"] = Line2D([], [], color=color(source, name), **theirs)
 
     def panel(axes: Axes, rows: pandas.DataFrame) -> None:
         axes.axhline(0, color=AXIS, linewidth=1)
@@ -60,16 +69,16 @@ def draw(source: Source, table: pandas.DataFrame) -> Figure:
             shift, shade = APART ** (2 * place - len(names) + 1), color(source, name)
             own = rows[rows["quantizer"] == name].sort_values("bits")
             errors = [(own["mean"] - own["low"]).fillna(0.0), (own["high"] - own["mean"]).fillna(0.0)]
-            axes.errorbar(own["bits"] * shift, own["mean"], yerr=errors, color=shade, linestyle="", marker="o",
-                          markersize=4.5, elinewidth=1.3, capsize=2.5)  # fmt: skip
+            axes.errorbar(
+                own["bits"] * shift, own["mean"], yerr=errors, color=shade, elinewidth=1.3, capsize=2.5, **ours
+            )
             for method in set(rows["method"]):
                 printed = published.get((method, name), {})
                 at = [bits * shift * APART**0.5 for bits in printed]
-                axes.plot(at, list(printed.values()), color=shade, linestyle="", marker="D", markersize=5,
-                          markerfacecolor="none")  # fmt: skip
+                axes.plot(at, list(printed.values()), color=shade, **theirs)
         axes.set_xscale("log", base=2)
         axes.set_xticks([float(bits) for bits in source.bits], source.bits)
         axes.minorticks_off()
         axes.set_xlabel("bits")
 
-    return method_panels(source, table, "improvement in %", panel)
+    return method_panels(source, table, "improvement in %", panel, handles)

@@ -118,9 +118,14 @@ def panels(count: int, columns: int, height: float, **shared: Any) -> tuple[Figu
 
 
 def legend(figure: Figure, source: Source, names: list[str]) -> None:
-    """Add a legend of the quantizers' lines at the left, where a phone shows it without scrolling."""
+    """Add a legend of the quantizers' lines."""
     handles = [Line2D([], [], color=color(source, name), linestyle=dash(source, name)) for name in names]
-    figure.legend(handles, names, loc="outside upper left", ncols=min(6, len(names)))
+    place_legend(figure, dict(zip(names, handles, strict=True)))
+
+
+def place_legend(figure: Figure, handles: dict[str, Line2D]) -> None:
+    """Add a legend at the left, where a phone shows it without scrolling."""
+    figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=min(6, len(handles)))
 
 
 def band(axes: Axes, x: Any, mean: Any, deviation: Any, shade: str) -> None:
@@ -130,9 +135,16 @@ def band(axes: Axes, x: Any, mean: Any, deviation: Any, shade: str) -> None:
 
 
 def method_panels(
-    source: Source, table: pandas.DataFrame, y_label: str, draw: Callable[[Axes, pandas.DataFrame], None]
+    source: Source,
+    table: pandas.DataFrame,
+    y_label: str,
+    draw: Callable[[Axes, pandas.DataFrame], None],
+    handles: dict[str, Line2D] | None = None,
 ) -> Figure:
-    """One panel per method in ``table``, filled by ``draw(axes, rows)``; all panels share the y axis's scale."""
+    """One panel per method in ``table``, filled by ``draw(axes, rows)``; all panels share the y axis's scale.
+
+    The legend has ``handles``, or a line for each quantizer.
+    """
     methods = list(dict.fromkeys(table["method"]))
     columns = across(len(methods))
     figure, places = panels(len(methods), columns, 3.1 if len(methods) <= 3 else 2.6, sharey=True)
@@ -143,7 +155,10 @@ def method_panels(
             axes.set_ylabel(y_label)
         if place < len(methods) - columns:
             axes.set_xlabel("")
-    legend(figure, source, list(dict.fromkeys(table["quantizer"])))
+    if handles is None:
+        legend(figure, source, list(dict.fromkeys(table["quantizer"])))
+    else:
+        place_legend(figure, handles)
     return figure
 
 
