@@ -11,6 +11,9 @@ import pytest
 
 from pipeline.aggregation import optional_outputs
 from pipeline.aggregation.study import aggregate
+from pipeline.evaluation.cell import evaluate_cell
+from pipeline.report.source import read
+from pipeline.report.tables import build
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Group, Layout, cells_of
 from tests.conftest import Project
@@ -73,6 +76,33 @@ def test_results_of_other_params_are_no_cells(study: tuple[dict[str, Any], Layou
     other = "made with other params (quantizers.wr.weight: 0.1 -> 50.0)"
     expected = {cell.name: other for cell in cells_of(params["grid"]) if cell.quantizer == "wr"}
     assert reasons == expected | {failed.name: "train: the loss is nan in epoch 1"}
+
+
+def test_recall_and_ndcg_are_tested_as_precision_is(study: tuple[dict[str, Any], Layout]) -> None:
+    params, layout = study
+    params["evaluation"] |= {"recall_at": [10], "ndcg_at": [5, 10]}
+    for cell in cells_of(params["grid"]):
+        folder = layout.metrics(cell)
+        evaluate_cell(params["evaluation"], cell, layout.train(cell), layout.codes(cell), folder)
+        recorded(params, layout, "evaluate", cell, folder)
+    target = tables(params, layout)
+    cells, results = rows(target / "cells.csv"), rows(target / "results.csv")
+    names = ["recall@10", "ndcg@5", "ndcg@10"]
+    assert len(cells) == 8 and all(0 < float(cell[name]) <= 1 for cell in cells for name in names)
+    for row in results:
+        for name in names:
+            own = [float(cell[name]) for cell in cells if all(cell[key] == row[key] for key in ("method", "quantizer"))]
+            assert float(row[f"{name}_mean"]) == pytest.approx(sum(own) / 2)
+            assert bool(row[f"{name}_p_value"]) == (row["quantizer"] == "wr")
+    about = json.loads((target / "about.json").read_text())
+    assert (about["recall_at"], about["ndcg_at"]) == ([10], [5, 10])
+    listed = {row[3].text for table in build(read(target)) if table.name == "metrics" for row in table.rows}
+    assert listed == {"precision@10", "precision@100", "precision@r2", *names}
+
+
+def test_about_names_no_ranks_that_are_not_asked_for(study: tuple[dict[str, Any], Layout]) -> None:
+    about = json.loads((tables(*study) / "about.json").read_text())
+    assert "precision_at" in about and not {"recall_at", "ndcg_at"} & about.keys()
 
 
 def test_what_was_asked_for_and_is_not_there_is_named(study: tuple[dict[str, Any], Layout]) -> None:

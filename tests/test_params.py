@@ -84,6 +84,10 @@ def test_reading_changes_nothing() -> None:
         ("quantizers.swd.projections", 1.5, "quantizers.swd.projections: expected integer"),
         ("quantizers.wr.weight", 0, "quantizers.wr.weight: expected greater than 0; found 0"),
         ("evaluation.precision_at", [1000, 1000], "each value once (twice or more: 1000)"),
+        ("evaluation.recall_at", [100, 100], "evaluation.recall_at: expected each value once (twice or more: 100)"),
+        ("evaluation.recall_at", None, "evaluation.recall_at: expected list; found None"),
+        ("evaluation.ndcg_at", [0], "evaluation.ndcg_at.0: expected greater than 0; found 0"),
+        ("evaluation.ndcg_at", ..., "evaluation.ndcg_at: missing; expected a value"),
         ("statistics.significance", 1.0, "statistics.significance: expected less than 1; found 1.0"),
         (
             "visualize.perplexity",

@@ -228,6 +228,8 @@ def same(one: Retrieval, other: Retrieval) -> bool:
         one.average_precision.tobytes() == other.average_precision.tobytes()
         and one.mean_average_precision == other.mean_average_precision
         and one.precision_at == other.precision_at
+        and one.recall_at == other.recall_at
+        and one.ndcg_at == other.ndcg_at
         and one.queries_without_relevant == other.queries_without_relevant
         and one.bounds == other.bounds
         and all(
@@ -243,10 +245,11 @@ def same(one: Retrieval, other: Retrieval) -> bool:
 def test_database_order_changes_no_bit(ties: str, top_k: int | None) -> None:
     query_codes, query_labels, codes, labels = problem(5, 20, 3000, 12)
     rng = np.random.default_rng(0)
-    reference = evaluate(query_codes, query_labels, codes, labels, top_k=top_k, ties=ties)
+    given: dict[str, Any] = {"top_k": top_k, "recall_at": (7, 500), "ndcg_at": (7, 500), "ties": ties}
+    reference = evaluate(query_codes, query_labels, codes, labels, **given)
     for _ in range(3):
         order = rng.permutation(3000)
-        result = evaluate(query_codes, query_labels, codes[order], labels[order], top_k=top_k, ties=ties)
+        result = evaluate(query_codes, query_labels, codes[order], labels[order], **given)
         assert same(result, reference)
 
 
@@ -255,12 +258,14 @@ def test_database_order_changes_no_bit(ties: str, top_k: int | None) -> None:
 @pytest.mark.parametrize("bits", [1, 65, 300])
 def test_block_sizes_change_no_bit(ties: str, top_k: int | None, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = problem(6, 13, 133, bits, classes=70)
-    reference = evaluate(*data, top_k=top_k, precision_at=(5, 50), ties=ties)
+    given: dict[str, Any] = {"top_k": top_k, "precision_at": (5, 50), "recall_at": (9,), "ndcg_at": (9,), "ties": ties}
+    reference = evaluate(*data, **given)
     for query_rows, database_rows, values in [(1, 5, 1), (4, 7, 400), (13, 50, 131), (500, 500, 9)]:
         monkeypatch.setattr(counting, "_QUERY_ROWS", query_rows)
         monkeypatch.setattr(counting, "_DATABASE_ROWS", database_rows)
+        monkeypatch.setattr(counting, "_COUNTERS", values * bits)
         monkeypatch.setattr(codes_module, "_VALUES_AT_ONCE", values)
-        assert same(evaluate(*data, top_k=top_k, precision_at=(5, 50), ties=ties), reference)
+        assert same(evaluate(*data, **given), reference)
 
 
 @pytest.mark.parametrize(("queries", "size"), [(1, 1), (17, 5), (16, 2048), (33, 4099)])
@@ -269,10 +274,11 @@ def test_engines_agree_to_the_last_bit(
     queries: int, size: int, bits: int, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = problem(7, queries, size, bits, classes)
+    given: dict[str, Any] = {"top_k": size // 2 or None, "precision_at": (3,), "recall_at": (9,), "ndcg_at": (9, 50)}
     monkeypatch.setattr(counting, "SMALL", 1 << 60)
-    by_numpy = evaluate(*data, top_k=size // 2 or None, precision_at=(3,))
+    by_numpy = evaluate(*data, **given)
     monkeypatch.setattr(counting, "SMALL", -1)
-    assert same(evaluate(*data, top_k=size // 2 or None, precision_at=(3,)), by_numpy)
+    assert same(evaluate(*data, **given), by_numpy)
 
 
 @st.composite
@@ -372,11 +378,12 @@ def test_distances_and_relevance_are_counted_right(bits: int) -> None:
 @pytest.mark.parametrize("ties", ALL_TIES)
 def test_bool_float_and_int_inputs_agree(ties: str) -> None:
     query_codes, query_labels, codes, labels = problem(9, 6, 80, 9)
-    reference = evaluate(query_codes, query_labels, codes, labels, ties=ties)
-    result = evaluate(query_codes > 0, query_labels.astype(float), codes.astype(np.float32), labels > 0, ties=ties)
+    given: dict[str, Any] = {"recall_at": (9,), "ndcg_at": (9,), "ties": ties}
+    reference = evaluate(query_codes, query_labels, codes, labels, **given)
+    result = evaluate(query_codes > 0, query_labels.astype(float), codes.astype(np.float32), labels > 0, **given)
     assert same(result, reference)
     strided = np.asfortranarray(codes)[:, ::-1]
-    assert same(evaluate(query_codes[:, ::-1], query_labels, strided, labels, ties=ties), reference)
+    assert same(evaluate(query_codes[:, ::-1], query_labels, strided, labels, **given), reference)
 
 
 @pytest.mark.parametrize("ties", ALL_TIES)
@@ -438,6 +445,9 @@ ONES = np.ones((4, 3), np.int8)
         ({"precision_at": (5, 0)}, r"precision_at: expected a positive integer, found 0"),
         ({"precision_at": "10"}, r"precision_at: expected a positive integer, found '1'"),
         ({"precision_at": 10}, r"precision_at: expected a sequence of positive integers, found 10"),
+        ({"recall_at": (0,)}, r"recall_at: expected a positive integer, found 0"),
+        ({"ndcg_at": (1.5,)}, r"ndcg_at: expected a positive integer, found 1.5"),
+        ({"ndcg_at": 10}, r"ndcg_at: expected a sequence of positive integers, found 10"),
     ],
 )
 def test_wrong_arguments_are_named_in_one_line(changes: dict[str, Any], message: str) -> None:

@@ -22,6 +22,8 @@ BALANCE = [
     "quantization_error",
 ]
 TIE_BOUNDS = ["map_pessimistic", "map_optimistic"]
+#: How the names of the other retrieval metrics begin, such as ``precision@100``.
+AT = ("precision@", "recall@", "ndcg@")
 
 
 def result_table(

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.aggregation import optional_outputs
-from pipeline.aggregation.comparison import BALANCE, KEYS, TIE_BOUNDS, result_table
+from pipeline.aggregation.comparison import AT, BALANCE, KEYS, TIE_BOUNDS, result_table
 from pipeline.params import Params
 from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
@@ -63,7 +63,7 @@ def write(params: Params, layout: Layout, target: Path) -> None:
     parts = params["informativeness"]["parts"]
     table = cell_table(there, parts, layout, now)
     groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
-    metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith("precision@"))]
+    metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith(AT))]
     compared = {
         "results": metrics,
         "balance": BALANCE,
@@ -228,7 +228,8 @@ def about(params: Params, layout: Layout) -> dict[str, Any]:
         "backbone": params["backbone"],
         "head": params["head"],
         "training": params["training"],
-        **params["evaluation"],
+        # Ranks of recall and NDCG are named where a study asks for them.
+        **{name: value for name, value in params["evaluation"].items() if value != []},
         "informativeness": params["informativeness"] if params["informativeness"]["parts"] else "not measured",
         "selection": params["training"]["selection"],
         "tune": optional_outputs.budget(params),

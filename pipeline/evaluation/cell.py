@@ -36,7 +36,9 @@ def evaluate_cell(settings: schema.Evaluation, cell: Cell, trained: Path, codes:
     result = evaluate(
         *sides,
         top_k=settings["top_k"],
-        precision_at=tuple(settings["precision_at"]),
+        precision_at=settings["precision_at"],
+        recall_at=settings["recall_at"],
+        ndcg_at=settings["ndcg_at"],
         ties=settings["ties"],
     )
     balanced = balance(sides[2])
@@ -66,6 +68,8 @@ def _retrieval_numbers(result: Retrieval) -> dict[str, float | int]:
     numbers |= {f"precision@{n}": value for n, value in result.precision_at.items()}
     if len(result.by_radius.at) > 2:
         numbers["precision@r2"] = float(result.by_radius.precision[2])
+    numbers |= {f"recall@{n}": value for n, value in result.recall_at.items()}
+    numbers |= {f"ndcg@{n}": value for n, value in result.ndcg_at.items()}
     numbers |= {"queries": len(result.average_precision), "queries_without_relevant": result.queries_without_relevant}
     return numbers
 

@@ -210,6 +210,8 @@ class Evaluation(TypedDict):
     ties: Literal["expected", "stable", "optimistic", "pessimistic"]
     top_k: Cutoff
     precision_at: Annotated[list[PositiveInt], NotEmpty, Distinct]
+    recall_at: Annotated[list[PositiveInt], Distinct]
+    ndcg_at: Annotated[list[PositiveInt], Distinct]
 
 
 @section

@@ -1,4 +1,4 @@
-"""Retrieval by Hamming distance: mean average precision, precision and recall, with ties treated exactly."""
+"""Retrieval by Hamming distance: mean average precision, precision, recall and NDCG, with ties treated exactly."""
 
 from pipeline.retrieval.evaluation import Curve, Retrieval, evaluate
 

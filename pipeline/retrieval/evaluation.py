@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pipeline.codes import positive_integer
 from pipeline.retrieval.counting import Counts, histograms
+from pipeline.retrieval.gains import ndcg
 from pipeline.retrieval.items import Items, items
 from pipeline.retrieval.scores import Floats, average_precision, found_at, harmonic_numbers
 from pipeline.runtime.errors import UserError
@@ -40,10 +41,13 @@ class Retrieval:
         bounds: The mean average precision under "pessimistic" and "optimistic", for any ``ties``. It shows how much
             the order of ties can matter.
         precision_at: For each n of the argument, the mean precision of the first n items over all queries.
+        recall_at: For each n of the argument, the mean recall of the first n items over all queries.
+        ndcg_at: For each n of the argument, the mean NDCG of the first n items over all queries.
         average_precision: (queries,) float64, in the order of the queries.
         queries_without_relevant: How many queries have no relevant item in the whole database. They count
             as 0 in the means.
-        by_rank: Precision and recall at about 100 ranks from 1 to the database size.
+        by_rank: Precision and recall at about 100 ranks from 1 to the database size, and at those of ``precision_at``
+            and ``recall_at``.
         by_radius: Precision and recall within Hamming radius 0 to K; ``by_radius.precision[2]`` is the field's
             "precision within radius 2".
     """
@@ -51,6 +55,8 @@ class Retrieval:
     mean_average_precision: float
     bounds: tuple[float, float]
     precision_at: dict[int, float]
+    recall_at: dict[int, float]
+    ndcg_at: dict[int, float]
     average_precision: Floats
     queries_without_relevant: int
     by_rank: Curve
@@ -65,13 +71,19 @@ def evaluate(
     *,
     top_k: int | None = None,
     precision_at: Iterable[int] = (1000,),
+    recall_at: Iterable[int] = (),
+    ndcg_at: Iterable[int] = (),
     ties: str = "expected",
 ) -> Retrieval:
     """Rank the database by Hamming distance to each query and score the rankings.
 
     A database item is relevant to a query if they share a label. The average precision of a query is the sum,
     over the relevant items among the first ``top_k``, of the precision at their ranks, divided by the number
-    of relevant items among the first ``top_k``; it is 0 if there are none.
+    of relevant items among the first ``top_k``; it is 0 if there are none. Recall at n is the number of relevant items
+    among the first n divided by that of the whole database. NDCG at n is the discounted cumulative gain of the first n
+    items divided by that of the best ranking of the whole database: an item at rank i has the number of labels that it
+    shares with the query as its gain, divided by log2(i + 1); ``pipeline/retrieval/gains.py`` gives the sources. A
+    query without a relevant item has 0 in each score and counts in the means.
 
     Hamming distances are integers from 0 to K, so many items tie. ``ties`` determines their order:
 
@@ -82,17 +94,19 @@ def evaluate(
       of P(x) * (S + x/m * sum for i = 1..m of (R + 1 + (i - 1)(x - 1)/(m - 1)) / (N + i)) / (R + x), where S
       is the sum of precisions before the block; the term with R + x = 0 is 0.
     - "stable": items at equal distance keep the order of the database.
-    - "optimistic", "pessimistic": relevant items come first, or last, among items at equal distance. Without
-      ``top_k``, and for precision at n, no order gives a higher, or lower, score. If ``top_k`` cuts a tie block,
-      they do not bound the average precision: one more relevant item at a late rank can lower the ratio.
+    - "optimistic", "pessimistic": relevant items come first, or last, among items at equal distance; for NDCG, items
+      with the highest gain. Without ``top_k``, and for all scores at n, no order gives a higher, or lower, score. If
+      ``top_k`` cuts a tie block, they do not bound the average precision: one more relevant item at a late rank can
+      lower the ratio.
 
     Except under "stable", the scores do not depend on the order of the database, to the last bit. A Hamming
     radius includes all items of a tie or none, so ``by_radius`` is the same under all four.
 
     Memory beyond the arguments: for each database item, its code and labels packed into 64-bit words, twice
-    while packing (and under "stable" 10 bytes more for each core); for each query, about 24 (K + 100) bytes.
-    No array of queries by database items is made. Time is linear in the number of pairs. Large problems run in
-    machine code on all cores; loading it takes half a second, and compiling it, once per machine, 10 s.
+    while packing (and under "stable" 10 bytes more for each core); for each query, about 24 (K + 100) bytes; with
+    ``ndcg_at``, about 50 MB. No array of queries by database items is made. Time is linear in the number of pairs.
+    NDCG needs the pairs once more if items have several labels, or under "stable". Large problems run in machine code
+    on all cores; loading it takes half a second, and compiling it, once per machine, 10 s.
 
     Args:
         query_codes: (queries, K) of -1/+1, or bool with True for +1.
@@ -103,6 +117,8 @@ def evaluate(
             the whole database. It does not affect the other scores.
         precision_at: The numbers n at which to compute precision. If the database has fewer than n items, all are
             retrieved and the divisor is the database size, not n. Empty for none.
+        recall_at: The numbers n at which to compute recall. Empty for none.
+        ndcg_at: The numbers n at which to compute NDCG. Empty for none.
         ties: "expected", "stable", "optimistic" or "pessimistic".
 
     Returns:
@@ -132,12 +148,15 @@ def evaluate(
     if ties not in TIES:
         raise UserError(f"ties: expected one of {', '.join(TIES)}, found {ties!r}")
     cutoff = None if top_k is None else positive_integer(top_k, "top_k")
-    depths = _depths(precision_at)
+    of_precision, of_recall, of_gain = (
+        _depths(given, name)
+        for name, given in (("precision_at", precision_at), ("recall_at", recall_at), ("ndcg_at", ndcg_at))
+    )
     queries = items(query_codes, query_labels, "query")
     database = items(database_codes, database_labels, "database")
     _check_widths(queries, database)
     cutoff = database.size if cutoff is None else min(cutoff, database.size)
-    ranks = _ranks(database.size, depths)
+    ranks = _ranks(database.size, [*of_precision, *of_recall])
     total, relevant = histograms(queries, database)
     harmonic = harmonic_numbers(database.size)
     scored = {
@@ -150,11 +169,12 @@ def evaluate(
         found = found_at(total, relevant, ranks, ties)
     by_rank = _curve(ranks, found, np.broadcast_to(ranks, found.shape), relevant)
     by_radius = _curve(np.arange(total.shape[1]), relevant.cumsum(axis=1), total.cumsum(axis=1), relevant)
-    places = np.searchsorted(ranks, np.minimum(depths, database.size))
     return Retrieval(
         mean_average_precision=float(scored[ties].mean()),
         bounds=(float(scored["pessimistic"].mean()), float(scored["optimistic"].mean())),
-        precision_at={depth: float(by_rank.precision[place]) for depth, place in zip(depths, places, strict=True)},
+        precision_at=_at(of_precision, ranks, by_rank.precision),
+        recall_at=_at(of_recall, ranks, by_rank.recall),
+        ndcg_at=_gains(queries, database, (total, relevant), of_gain, ties),
         average_precision=scored[ties],
         queries_without_relevant=int((relevant.sum(axis=1) == 0).sum()),
         by_rank=by_rank,
@@ -162,10 +182,25 @@ def evaluate(
     )
 
 
-def _depths(precision_at: Iterable[int]) -> list[int]:
-    if not isinstance(precision_at, Iterable):
-        raise UserError(f"precision_at: expected a sequence of positive integers, found {precision_at!r}")
-    return [positive_integer(depth, "precision_at") for depth in precision_at]
+def _depths(given: Iterable[int], argument: str) -> list[int]:
+    if not isinstance(given, Iterable):
+        raise UserError(f"{argument}: expected a sequence of positive integers, found {given!r}")
+    return [positive_integer(depth, argument) for depth in given]
+
+
+def _at(depths: list[int], ranks: Counts, values: Floats) -> dict[int, float]:
+    """The values at the depths, or at the last rank if it is below; ``ranks`` holds them all."""
+    places = np.searchsorted(ranks, np.minimum(depths, ranks[-1]))
+    return {depth: float(values[place]) for depth, place in zip(depths, places, strict=True)}
+
+
+def _gains(
+    queries: Items, database: Items, histograms: tuple[Counts, Counts], depths: list[int], ties: str
+) -> dict[int, float]:
+    if not depths:
+        return {}
+    ranks = np.unique(np.minimum(depths, database.size))
+    return _at(depths, ranks, ndcg(queries, database, histograms, ranks, ties).mean(axis=0))
 
 
 def _check_widths(queries: Items, database: Items) -> None:

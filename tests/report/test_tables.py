@@ -299,6 +299,23 @@ def test_page_has_the_numbers_of_the_further_metrics(tables: Path, made: Path) -
     assert set(rows[0]) > {"precision@100_difference"} and set(rows[-1]) > {"precision@1000_p_value"}
 
 
+def test_metrics_that_a_study_asks_for_have_rows_and_a_meaning(tables: Path, tmp_path: Path) -> None:
+    shutil.copytree(tables, tmp_path / "tables")
+    results = pandas.read_csv(tables / "results.csv", dtype=str, keep_default_na=False)
+    for name in ("recall@100", "recall@2000", "ndcg@100"):
+        for column in [column for column in results.columns if column.startswith("precision@100_")]:
+            results[column.replace("precision@100_", f"{name}_")] = results[column]
+    results.to_csv(tmp_path / "tables" / "results.csv", index=False)
+    without, found = (next(table for table in build(read(folder)) if table.name == "metrics")
+                      for folder in (tables, tmp_path / "tables"))  # fmt: skip
+    assert (without.title, found.title) == ("Precision", "Precision, recall and NDCG")
+    assert len(found.rows) == len(without.rows) // 2 * 5
+    assert [row[3].text for row in found.rows[-1:]] == ["ndcg@100"]
+    added = [sentence for sentence in found.caption if sentence not in without.caption]
+    assert [sentence.partition(" ")[0] for sentence in added] == ["recall@n:", "ndcg@n:", "recall@2000"]
+    assert added[-1] == "recall@2000 counts all 1497 images of the database, which has no more."
+
+
 def test_shown_digits(tables: Path, made: Path) -> None:
     level = 0.05
     for record, shown in zip(pandas.read_csv(tables / "results.csv").to_dict("records"),

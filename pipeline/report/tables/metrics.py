@@ -1,4 +1,4 @@
-"""Table of the retrieval metrics other than mAP."""
+"""Table of the retrieval metrics other than mAP: precision, and recall and NDCG where a study asks for them."""
 
 from pipeline.report.rows import records
 from pipeline.report.source import Source
@@ -6,6 +6,15 @@ from pipeline.report.tables.captions import split_caption
 from pipeline.report.tables.comparison import comparison, comparison_columns, test_caption
 from pipeline.report.tables.model import Column, Table, Value
 from pipeline.report.tables.values import key_columns, keys, mean
+
+#: Kinds of metrics, which their names begin with, in the order of the table's title.
+TITLES = {"precision": "precision", "recall": "recall", "ndcg": "NDCG"}
+#: Sentences on what a kind is.
+MEANINGS = {
+    "recall": "recall@n: relevant images among the first n, of all relevant images in the database.",
+    "ndcg": "ndcg@n: the sum over the first n ranks of the labels shared with the query, divided by log2(rank + 1), "
+    "as a part of that of the best ranking of the database.",
+}
 
 
 def metrics(source: Source) -> Table:
@@ -16,6 +25,7 @@ def metrics(source: Source) -> Table:
         Column("value", hint="mean ± standard deviation over seeds"),
         *comparison_columns(source),
     ]
+    kinds = [kind for kind in TITLES if any(name.startswith(f"{kind}@") for name in source.metrics)]
     rows = [
         [*keys(row), Value(name), mean(row, name, source), *comparison(row, name, source)]
         for name in source.metrics
@@ -23,21 +33,28 @@ def metrics(source: Source) -> Table:
     ]
     caption = [
         "The other metrics, compared with the baseline as mAP is.",
+        *(MEANINGS[kind] for kind in kinds if kind in MEANINGS),
         *_limits(source),
         *split_caption(source),
         *test_caption(source),
     ]
-    return Table("metrics", "Precision", caption, columns, rows)
+    return Table("metrics", _title(kinds), caption, columns, rows)
+
+
+def _title(kinds: list[str]) -> str:
+    *others, last = [TITLES[kind] for kind in kinds] or ["precision"]
+    title = f"{', '.join(others)} and {last}" if others else last
+    return title[0].upper() + title[1:]
 
 
 def _limits(source: Source) -> list[str]:
-    """Sentences on each precision@n with n above the number of database images or of relevant images."""
+    """Sentences on metrics at n, with n above the number of database images or, for precision, of relevant images."""
     largest, database = source.about.get("largest_class"), source.about["split"]["database"]
     said = []
     for name in source.metrics:
         n = int(name.partition("@")[2]) if name.partition("@")[2].isdigit() else 0
         if n > database:
             said.append(f"{name} counts all {database} images of the database, which has no more.")
-        elif largest is not None and n > largest:
+        elif name.startswith("precision@") and largest is not None and n > largest:
             said.append(f"{name} can't exceed {largest / n:.3g}: no class has more than {largest} images.")
     return said
