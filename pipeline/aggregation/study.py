@@ -229,7 +229,9 @@ def about(params: Params, layout: Layout) -> dict[str, Any]:
         "head": params["head"],
         "training": params["training"],
         # Ranks of recall and NDCG are named where a study asks for them.
-        **{name: value for name, value in params["evaluation"].items() if value != []},
+        **{
+            name: value for name, value in params["evaluation"].items() if value or name not in ("recall_at", "ndcg_at")
+        },
         "informativeness": params["informativeness"] if params["informativeness"]["parts"] else "not measured",
         "selection": params["training"]["selection"],
         "tune": optional_outputs.budget(params),
