@@ -120,6 +120,16 @@ def register(group: str) -> None:
 
 
 @commands.command()
+@click.argument("cell", metavar="CELL")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+def onnx(cell: str, file: Path) -> int:
+    """Write the network of CELL (or the best one of METHOD-QUANTIZER-BITS) as an ONNX file."""
+    from pipeline.operations.model.onnx_file import write_onnx
+
+    return _on_params(lambda params: write_onnx(params, cell, file))
+
+
+@commands.command()
 def verify() -> int:
     """Check that every number in the tables follows from the stored codes."""
     from pipeline.operations.verification import verify as verified
