@@ -6,13 +6,13 @@ PYTHON ?= python3
 # whole path, which make passes on as it is.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export CELL NAME
+export CELL INDEX NAME
 # DVC needs a home for its settings and a name, also where the user has none (a container).
 export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study repro sweep report ui track register verify published share fetch-results check-shared \
+.PHONY: help setup study repro sweep report ui track register index verify published share fetch-results check-shared \
 	schema test test-quick check docs clean
 
 help: ## list the targets
@@ -45,6 +45,9 @@ track: .venv/.repro ## bring all results of the study into MLflow
 
 register: .venv/.repro ## the best network of CELL=method-quantizer-bits as a model in MLflow
 	@python -m pipeline register "$$CELL"
+
+index: .venv/.search ## a search index of CELL=method-quantizer-bits (ARGS="--kind hnsw"); INDEX=folder ARGS="--add folder" adds images
+	@python -m pipeline index "$${CELL:-$$INDEX}" $(ARGS)
 
 verify: .venv/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline verify
@@ -90,6 +93,10 @@ clean: ## remove .venv and caches; results and the DVC cache stay
 	.venv/bin/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-.venv/.test: requirements-dev.txt requirements-offline.txt requirements-timm.txt .venv/.repro
+.venv/.search: requirements-search.txt .venv/.repro
+	.venv/bin/python -m pip install --quiet -r requirements-search.txt
+	@touch $@
+
+.venv/.test: requirements-dev.txt requirements-offline.txt requirements-search.txt requirements-timm.txt .venv/.repro
 	.venv/bin/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
