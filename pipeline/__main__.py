@@ -151,6 +151,15 @@ def search(folder: Path, query: str, **options: Any) -> int:
 
 
 @commands.command()
+@click.argument("name", metavar="CELL")
+def measure(name: str) -> int:
+    """Measure all kinds of index on the codes of CELL: recall, mAP, queries per second, memory."""
+    from pipeline.operations.search.measure import measure as measured
+
+    return _on_params(lambda params: measured(params, name))
+
+
+@commands.command()
 def verify() -> int:
     """Check that every number in the tables follows from the stored codes."""
     from pipeline.operations.verification import verify as verified

@@ -49,7 +49,7 @@ def build(params: Params, name: str, kind: str, target: Path | None = None) -> s
     """
     if kind not in kinds.KINDS:
         raise UserError(f"unknown kind of index {kind!r}; expected one of {', '.join(kinds.KINDS)}")
-    layout, cell, chosen = Layout(params["study"]), *_cell(params, name)
+    layout, cell, chosen = Layout(params["study"]), *cell_named(params, name)
     target = target or layout.folder / "index" / f"{cell.name}-{kind}"
     if target.exists() and not (target / "manifest.json").exists():
         raise UserError(f"{target}: exists and is no index; name another folder")
@@ -70,7 +70,7 @@ def build(params: Params, name: str, kind: str, target: Path | None = None) -> s
     )
 
 
-def _cell(params: Params, name: str) -> tuple[Cell, str]:
+def cell_named(params: Params, name: str) -> tuple[Cell, str]:
     """The cell that a user names, and how its seed was chosen."""
     for cell in cells_of(params["grid"]):
         if cell.name == name:

@@ -96,6 +96,11 @@ def write(index: Any, file: Path) -> None:
     _faiss().write_index_binary(index, str(file))
 
 
+def size(index: Any) -> int:
+    """Bytes of an index as ``write`` writes it."""
+    return len(_faiss().serialize_index_binary(index))
+
+
 def read(file: Path) -> Any:
     """Read an index that ``write`` wrote.
 
