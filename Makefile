@@ -6,14 +6,14 @@ PYTHON ?= python3
 # whole path, which make passes on as it is.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export CELL FILE NAME
+export CELL FILE INDEX NAME
 # DVC needs a home for its settings and a name, also where the user has none (a container).
 export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study repro sweep report ui track register onnx verify published share fetch-results check-shared \
-	schema test test-quick check docs clean
+.PHONY: help setup study repro sweep report ui track register onnx index verify published share fetch-results \
+	check-shared schema test test-quick check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ register: .venv/.repro ## the best network of CELL=method-quantizer-bits as a mo
 
 onnx: .venv/.onnx ## the network of CELL=method-quantizer-bits[-seed] as an ONNX file, FILE=CELL.onnx
 	@python -m pipeline onnx "$$CELL" "$${FILE:-$$CELL.onnx}"
+
+index: .venv/.search ## a search index by the codes of CELL=method-quantizer-bits[-seed] (ARGS="--kind hnsw")
+	@python -m pipeline index "$$CELL" $(ARGS)
 
 verify: .venv/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline verify
@@ -97,6 +100,11 @@ clean: ## remove .venv and caches; results and the DVC cache stay
 	.venv/bin/python -m pip install --quiet -r requirements-onnx.txt
 	@touch $@
 
-.venv/.test: requirements-dev.txt requirements-offline.txt requirements-onnx.txt requirements-timm.txt .venv/.repro
+.venv/.search: requirements-search.txt .venv/.repro
+	.venv/bin/python -m pip install --quiet -r requirements-search.txt
+	@touch $@
+
+.venv/.test: requirements-dev.txt requirements-offline.txt requirements-onnx.txt requirements-search.txt requirements-timm.txt \
+		.venv/.repro
 	.venv/bin/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@

@@ -130,6 +130,46 @@ def onnx(cell: str, file: Path) -> int:
 
 
 @commands.command()
+@click.argument("name", metavar="CELL|INDEX", default="")
+@click.option("--kind", default="flat", help="flat (exact), hnsw, ivf or multihash.")
+@click.option("--to", "target", type=click.Path(path_type=Path), help="Folder of the index, if not below results/.")
+@click.option(
+    "--add", "source", type=click.Path(path_type=Path), help="Add this folder of images to the INDEX instead."
+)
+def index(name: str, kind: str, target: Path | None, source: Path | None) -> int:
+    """Build a search index of all images by the codes of CELL (method-quantizer-bits: the best seed by validation)."""
+    from pipeline.operations.search.add import add
+    from pipeline.operations.search.build import build
+
+    if source is not None:
+        return command(lambda: add(Path(name), source))
+    return _on_params(lambda params: build(params, name, kind, target))
+
+
+@commands.command()
+@click.argument("folder", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("query", metavar="IMAGE|ID")
+@click.option("-k", "--count", default=10, help="Number of results (10).")
+@click.option("--radius", type=int, help="Largest Hamming distance of a result.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page with thumbnails to this file, too.")
+def search(folder: Path, query: str, **options: Any) -> int:
+    """Find the images of an INDEX that are nearest to an IMAGE, or to the item with an ID."""
+    from pipeline.operations.search.search import search as nearest
+
+    return command(lambda: nearest(folder, query, **options))
+
+
+@commands.command()
+@click.argument("name", metavar="CELL")
+def measure(name: str) -> int:
+    """Measure all kinds of index on the codes of CELL: recall, mAP, queries per second, memory."""
+    from pipeline.operations.search.measure import measure as measured
+
+    return _on_params(lambda params: measured(params, name))
+
+
+@commands.command()
 def verify() -> int:
     """Check that every number in the tables follows from the stored codes."""
     from pipeline.operations.verification import verify as verified

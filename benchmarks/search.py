@@ -1,0 +1,95 @@
+"""Seconds and memory to build and search indexes of 60,000, 1 million and 10 million codes, by kind.
+
+    python -m benchmarks.search [--sizes 60000 1000000] [--kinds flat hnsw] [--bits 64]
+
+Codes are drawn as after some training: 1,000 centers with a tenth of the bits flipped, in blocks, so that memory grows
+only with the index. *Ours* is ``Index.nearest``, which sorts each result by distance and id; *faiss* is the loop of
+faiss's own benchmarks over the same index: ``index.search`` of all queries at once. Both use one thread.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from pipeline.operations.search import kinds
+from pipeline.operations.search.index import ITEMS, MODEL, Index, publish
+from pipeline.operations.search.items import Items, Row
+
+BLOCK, QUERIES, COUNT, REPEATS = 100_000, 100, 100, 3
+Packed = npt.NDArray[np.uint8]
+
+
+def drawn(size: int, bits: int, seed: int = 0) -> Iterator[Packed]:
+    """Yield packed codes (b, bits / 8) in blocks."""
+    centers = np.random.default_rng(1).integers(0, 256, (1000, bits // 8), dtype=np.uint8)
+    random = np.random.default_rng(seed)
+    for start in range(0, size, BLOCK):
+        rows = min(BLOCK, size - start)
+        flipped = np.packbits(random.random((rows, bits), np.float32) < 0.1, axis=1)
+        yield centers[random.integers(0, len(centers), rows)] ^ flipped
+
+
+def opened(folder: Path, kind: str, size: int, bits: int) -> Index:
+    """An index over drawn codes. Its items have neither names nor thumbnails."""
+    folder.mkdir()
+    (folder / MODEL).mkdir()
+    items = Items(folder / ITEMS, writable=True)
+    for block in drawn(size, bits):
+        items.add(Row("", [], b"", code, None) for code in block)
+    items.close()
+    publish(folder, kind, {"code_length": bits})
+    return Index(folder)
+
+
+def best(run: Callable[[], object]) -> float:
+    """The least seconds of a few runs."""
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def row(kind: str, size: int, bits: int) -> str:
+    queries = next(drawn(QUERIES, bits, seed=2))
+    with TemporaryDirectory() as folder, threadpool_limits(1):
+        start = time.perf_counter()
+        index = opened(Path(folder) / "index", kind, size, bits)
+        built = time.perf_counter() - start
+        bare = kinds.read(index.folder / index.manifest["index"])
+        each = best(lambda: [index.nearest(query[None], COUNT) for query in queries]) / QUERIES
+        ours = best(lambda: index.nearest(queries, COUNT)) / QUERIES
+        faiss = best(lambda: bare.search(queries, COUNT)) / QUERIES
+        megabytes = (index.folder / index.manifest["index"]).stat().st_size / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return (
+        f"| {kind} | {size:,} | {built:.1f} | {megabytes:,.0f} | {peak:,.0f} | {1000 * each:.3f} | {1000 * ours:.3f} "
+        f"| {1000 * faiss:.3f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[60_000, 1_000_000, 10_000_000])
+    parser.add_argument("--kinds", nargs="+", default=list(kinds.KINDS))
+    parser.add_argument("--bits", type=int, default=64)
+    given = parser.parse_args()
+    print(
+        "| kind | codes | build (s) | index (MiB) | peak so far (MiB) | one query (ms) | of 100 (ms) | faiss, of 100 (ms) |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for size in given.sizes:
+        for kind in given.kinds:
+            print(row(kind, size, given.bits), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Add images or vectors that are not of the study to an index."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from pipeline.operations.model.encoder import Encoder
+from pipeline.operations.search.build import thumbnail
+from pipeline.operations.search.index import ITEMS, MODEL, Index, locked, publish
+from pipeline.operations.search.items import Items, Row, content
+from pipeline.runtime.errors import UserError
+
+#: Images decoded and encoded at a time.
+BLOCK = 256
+SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+
+
+def add(folder: Path, source: Path) -> str:
+    """Add all images below a folder, or the vectors of a file, to an index.
+
+    What the index has already by its content (the prepared pixels or the vector) is left out. A killed call is
+    continued by the same call. The index stays as it was until all are added; then it is replaced in one step.
+
+    Args:
+        folder: the index.
+        source: a folder of images, an image, or a .npy, .npz or .parquet file of vectors if the model takes vectors.
+
+    Returns:
+        how many were added, were there already, and could not be read.
+
+    Raises:
+        UserError: the folder is no index, there is nothing to add, or vectors have another length.
+    """
+    with locked(folder):
+        index = Index(folder)
+        encoder = Encoder.load(folder / MODEL)
+        blocks = _images(source, encoder) if encoder.image_size else _vectors(source)
+        added, there, bad = 0, 0, list[str]()
+        items = Items(folder / ITEMS, writable=True)
+        unfinished = items.count() - index.count
+        for names, values, unread in blocks:
+            bad += unread
+            contents = [content(value) for value in values]
+            known = items.known(contents)
+            new = [place for place, key in enumerate(contents) if key not in known and key not in contents[:place]]
+            there += len(contents) - len(new)
+            if new:
+                codes = encoder.codes_of(np.stack([values[place] for place in new]))
+                items.add(
+                    Row(names[place], [], contents[place], code, thumbnail(values[place]))
+                    for place, code in zip(new, codes, strict=True)
+                )
+            added += len(new)
+        items.close()
+        if not added and not there:
+            raise UserError(f"{source}: nothing to add" + (f"; {bad[0]}" if bad else ""))
+        if added or unfinished:
+            about = {k: v for k, v in index.manifest.items() if k not in ("format", "kind", "count", "index", "files")}
+            publish(folder, index.manifest["kind"], about)
+    lines = [f"{folder}: {added:,} added, {there:,} were there already, {len(bad):,} can't be read"]
+    if unfinished:
+        lines.append(f"{unfinished:,} of them an earlier call had added before it ended")
+    return "\n".join(lines + [f"  {line}" for line in bad[:10]])
+
+
+Block = tuple[list[str], list[npt.NDArray[np.generic]], list[str]]
+
+
+def _images(source: Path, encoder: Encoder) -> Iterator[Block]:
+    """Decoded images with their names, and why others can't be read."""
+    if not source.exists():
+        raise UserError(f"{source}: no such folder or image")
+    root = source if source.is_dir() else source.parent
+    files = sorted(file for file in source.rglob("*") if file.is_file()) if source.is_dir() else [source]
+    found = [file for file in files if file.suffix.lower() in SUFFIXES or not source.is_dir()]
+    if not found:
+        raise UserError(f"{source}: no images; expected files with one of the endings {', '.join(SUFFIXES)}")
+    remaining = iter(tqdm(found, desc="add", unit="image", disable=None))
+    while files := list(islice(remaining, BLOCK)):
+        names, pixels, bad = list[str](), list[npt.NDArray[np.generic]](), list[str]()
+        for file in files:
+            try:
+                pixels.append(encoder.pixels(file))
+                names.append(file.relative_to(root).as_posix())
+            except UserError as error:
+                bad.append(str(error))
+        yield names, pixels, bad
+
+
+def _vectors(source: Path) -> Iterator[Block]:
+    """The vectors of a file, named by the file and their row."""
+    from pipeline.datasets._vectors import SUFFIXES as VECTORS
+    from pipeline.datasets._vectors import VectorFile
+
+    if source.suffix not in VECTORS or not source.is_file():
+        raise UserError(
+            f"{source}: expected a file of vectors, one of {', '.join(VECTORS)}, since the model takes vectors"
+        )
+    start = 0
+    for block in VectorFile(source).blocks():
+        for first in range(0, len(block), BLOCK):
+            vectors = np.asarray(block[first : first + BLOCK], np.float32)
+            yield [f"{source.name}:{start + row}" for row in range(len(vectors))], list(vectors), []
+            start += len(vectors)

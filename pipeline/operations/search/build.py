@@ -1,0 +1,152 @@
+"""Build an index over all images of a study, by the network and the codes of one cell."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from pipeline.codes import pack, sign
+from pipeline.operations.model.choice import named as named_cell
+from pipeline.operations.model.files import write as write_model
+from pipeline.operations.search import kinds
+from pipeline.operations.search.index import ITEMS, MODEL, publish
+from pipeline.operations.search.items import Items, Packed, Row, content
+from pipeline.params import Params
+from pipeline.preparation import arrays
+from pipeline.preparation.arrays import Prepared
+from pipeline.runtime import stored
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.layout import Cell, Layout
+from pipeline.runtime.outputs import atomic_folder, read_json
+
+#: Images written at a time.
+BLOCK = 1024
+#: Side of a thumbnail in pixels, at most.
+THUMBNAIL = 160
+#: Up to this side, a thumbnail is a PNG, in which few pixels stay sharp.
+SMALL = 32
+
+
+def build(params: Params, name: str, kind: str, target: Path | None = None) -> str:
+    """Build the index of a cell.
+
+    Args:
+        params: the content of params.yaml.
+        name: a cell such as ``csq-wr-32-0``, or a group such as ``csq-wr-32``: the seed with the best validation mAP.
+        kind: see ``kinds.KINDS``.
+        target: the folder to write; ``results/<study>/index/<cell>-<kind>`` if None. An index there is replaced.
+
+    Returns:
+        what was built, and how to use it.
+
+    Raises:
+        UserError: unknown cell or kind, or results are missing or of other params.
+    """
+    if kind not in kinds.KINDS:
+        raise UserError(f"unknown kind of index {kind!r}; expected one of {', '.join(kinds.KINDS)}")
+    layout, cell = Layout(params["study"]), named_cell(params, name, "index")
+    chosen = _chosen(params, name, cell)
+    target = target or layout.folder / "index" / f"{cell.name}-{kind}"
+    if target.exists() and not (target / "manifest.json").exists():
+        raise UserError(f"{target}: exists and is no index; name another folder")
+    data = arrays.load(layout.data)
+    with atomic_folder(target, target.with_name(f".{target.name}.partial")) as folder:
+        (folder / MODEL).mkdir()
+        write_model(params, cell, folder / MODEL)
+        items = Items(folder / ITEMS, writable=True)
+        for rows in _rows(data, _codes(params, cell, layout, data)):
+            items.add(rows)
+        items.close()
+        publish(folder, kind, _about(params, cell, chosen, data))
+    return (
+        f"{target}: {len(data.labels):,} images, {cell.bits} bits, kind {kind}\n"
+        f"network and codes of {cell.name} ({chosen})\n"
+        f"search it: python -m pipeline search {target} IMAGE\n"
+        f"serve it:  make serve INDEX={target}"
+    )
+
+
+def _chosen(params: Params, name: str, cell: Cell) -> str:
+    """How the seed of a cell was chosen that a user named so."""
+    if name == cell.name:
+        return "the seed that was asked for"
+    seeds = len(params["grid"]["seeds"])
+    return f"the best of {seeds} seeds by validation mAP" if seeds > 1 else "the only seed"
+
+
+def _about(params: Params, cell: Cell, chosen: str, data: Prepared) -> dict[str, Any]:
+    return {
+        "study": params["study"],
+        "cell": cell.name,
+        "seed_chosen": chosen,
+        "code_length": cell.bits,
+        "bit": "1 is +1, 0 is -1; the first bit is the highest of the first byte (numpy.packbits)",
+        "dataset": params["dataset"]["name"],
+        "content_hash": data.manifest["content_hash"],
+        "classes": list(data.manifest["classes"]),
+        "vectors": data.images.ndim == 2,
+    }
+
+
+def _codes(params: Params, cell: Cell, layout: Layout, data: Prepared) -> Packed:
+    """The packed codes of all images: those that ``encode`` stored, and the others computed."""
+    folder, total = layout.codes(cell), len(data.labels)
+    if read_json(folder / "codes.json")["content_hash"] != data.manifest["content_hash"]:
+        raise UserError(f"{folder}: of other images than {layout.data}; run `dvc repro`")
+    codes = np.zeros((total, -(-cell.bits // 8)), np.uint8)
+    known = np.zeros(total, bool)
+    for part in ("query", "database"):
+        rows = stored.array(folder / f"{part}_indices.npy", "int64", 1)
+        codes[rows], known[rows] = stored.array(folder / f"{part}_codes.npy", "uint8", 2), True
+    if len(rest := np.flatnonzero(~known)):
+        codes[rest] = _computed(params, cell, layout, rest)
+    return codes
+
+
+def _computed(params: Params, cell: Cell, layout: Layout, rows: npt.NDArray[np.int64]) -> Packed:
+    """Codes of images that are neither query nor database images."""
+    from pipeline.encoding import device as devices
+    from pipeline.encoding.encode import outputs
+    from pipeline.encoding.network import load_cell
+    from pipeline.features.views import inputs
+
+    data = inputs(params, layout, training=False)
+    compute = devices.choose(params["compute"])
+    network = load_cell(params, cell.group, compute, data, layout.train(cell) / "weights.safetensors")
+    return pack(sign(outputs(network, data.images, rows, compute.device).numpy()))
+
+
+def _rows(data: Prepared, codes: Packed) -> Iterator[list[Row]]:
+    """All images as blocks of items, with a progress bar."""
+    classes = list(data.manifest["classes"])
+    for start in tqdm(range(0, len(codes), BLOCK), desc="index", unit="block", disable=None):
+        rows = range(start, min(start + BLOCK, len(codes)))
+        images = np.asarray(data.images[rows.start : rows.stop])
+        data.check(np.arange(rows.start, rows.stop))
+        yield [
+            Row(data.ids[row], named(data.labels[row], classes), content(image), codes[row], thumbnail(image))
+            for row, image in zip(rows, images, strict=True)
+        ]
+
+
+def named(labels: npt.NDArray[np.uint8], classes: list[str]) -> list[str]:
+    """The names of an image's classes."""
+    return [classes[place] for place in np.flatnonzero(labels)]
+
+
+def thumbnail(image: npt.NDArray[Any]) -> bytes | None:
+    """A small image file of (S, S, 3) uint8 pixels; None for a vector."""
+    if image.ndim == 1:
+        return None
+    picture, stream = Image.fromarray(image), io.BytesIO()
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    if max(picture.size) <= SMALL:
+        picture.save(stream, "PNG")
+    else:
+        picture.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
