@@ -19,7 +19,7 @@ from pipeline.operations.search.items import Items, Packed, Row, content
 from pipeline.params import Params
 from pipeline.preparation import arrays
 from pipeline.preparation.arrays import Prepared
-from pipeline.runtime import stored
+from pipeline.runtime import provenance, stored
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.runtime.outputs import atomic_folder, read_json
@@ -114,10 +114,14 @@ def _computed(params: Params, cell: Cell, layout: Layout, rows: npt.NDArray[np.i
     from pipeline.encoding.encode import outputs
     from pipeline.encoding.network import load_cell
     from pipeline.features.views import inputs
+    from pipeline.operations.tracking.content import used_params
 
-    data = inputs(params, layout, training=False)
+    record = provenance.read(layout.train(cell))
+    assert record is not None  # the model of the index was written from it
+    used = used_params(params, cell, layout, record)
+    data = inputs(used, layout, training=False)
     compute = devices.choose(params["compute"])
-    network = load_cell(params, cell.group, compute, data, layout.train(cell) / "weights.safetensors")
+    network = load_cell(used, cell.group, compute, data, layout.train(cell) / "weights.safetensors")
     return pack(sign(outputs(network, data.images, rows, compute.device).numpy()))
 
 
