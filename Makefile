@@ -6,13 +6,13 @@ PYTHON ?= python3
 # whole path, which make passes on as it is.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export CELL INDEX NAME
+export CELL FOLDER INDEX NAME TO
 # DVC needs a home for its settings and a name, also where the user has none (a container).
 export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study repro sweep report ui track register index verify published share fetch-results check-shared \
+.PHONY: help setup study repro sweep report ui track register index export verify published share fetch-results check-shared \
 	schema test test-quick check docs clean
 
 help: ## list the targets
@@ -48,6 +48,9 @@ register: .venv/.repro ## the best network of CELL=method-quantizer-bits as a mo
 
 index: .venv/.search ## a search index of CELL=method-quantizer-bits (ARGS="--kind hnsw"); INDEX=folder ARGS="--add folder" adds images
 	@python -m pipeline index "$${CELL:-$$INDEX}" $(ARGS)
+
+export: .venv/.search ## the codes of INDEX=folder for other software, TO=numpy, pgvector, usearch, milvus or qdrant (FOLDER=folder)
+	@python -m pipeline export "$$INDEX" "$$TO" $(if $(FOLDER),"$$FOLDER")
 
 verify: .venv/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline verify

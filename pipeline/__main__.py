@@ -151,6 +151,17 @@ def search(folder: Path, query: str, **options: Any) -> int:
 
 
 @commands.command()
+@click.argument("folder", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("target")
+@click.argument("out", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
+def export(folder: Path, target: str, out: Path | None) -> int:
+    """Write codes, names and labels of an INDEX for numpy, pgvector, usearch, milvus or qdrant to FOLDER."""
+    from pipeline.operations.search.export import export as write
+
+    return command(lambda: write(folder, target, out))
+
+
+@commands.command()
 def verify() -> int:
     """Check that every number in the tables follows from the stored codes."""
     from pipeline.operations.verification import verify as verified

@@ -1,0 +1,85 @@
+"""``milvus``: the file is what Milvus's own writer makes, and a real Milvus Lite loads and searches it."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.operations.search.export.making import Made, commands_of, made, printed, python_of
+from tests.operations.tracking.servers import free_port, stop
+
+pymilvus = pytest.importorskip("pymilvus")
+
+
+@pytest.fixture(scope="module")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Milvus Lite server.
+
+    Its program is started directly: the package's Python needs an older setuptools, and Milvus Lite 3 has no
+    BINARY_VECTOR.
+    """
+    found = importlib.util.find_spec("milvus_lite")
+    program = Path(found.origin).parent / "lib" / "milvus" if found and found.origin else None
+    if program is None or not program.exists():
+        pytest.skip("the package milvus-lite 2.5.1 (a server with BINARY_VECTOR) isn't installed")
+    folder, port = tmp_path_factory.mktemp("milvus"), free_port()
+    process = subprocess.Popen(
+        [program, folder / "lite.db", f"127.0.0.1:{port}", "ERROR"],
+        cwd=folder,
+        env={"LD_LIBRARY_PATH": str(program.parent)},
+        start_new_session=True,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop(process)
+
+
+def load(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "load.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_milvus_lite_loads_and_searches(index: Made, milvus: str) -> None:
+    folder, collection = index.export("milvus"), f"items{index.bits}"
+    assert commands_of(folder, "python")[0] == "python load.py --url http://localhost:19530"
+    done = load(folder, "--url", milvus, "--collection", collection)
+    assert (done.returncode, done.stdout) == (0, f"{collection}: 300 items\n"), done.stderr
+    code = python_of(folder).replace("http://localhost:19530", milvus).replace('"items"', f'"{collection}"')
+    index.has_as_nearest(printed(code), 0)
+    index.has_as_nearest(printed(code.replace("ids=[0]", "ids=[7]").replace("limit=10", "limit=200")), 7)
+    again = load(folder, "--url", milvus, "--collection", collection)
+    assert (again.returncode, again.stderr) == (
+        1, f"error: the collection '{collection}' exists; name another one with --collection\n",
+    )  # fmt: skip
+
+
+def test_the_file_is_as_milvus_writes_files_for_bulk_import(index: Made, tmp_path: Path) -> None:
+    from pymilvus.bulk_writer import BulkFileType, LocalBulkWriter
+
+    written = pq.read_table(index.export("milvus") / "items.parquet")
+    schema = pymilvus.MilvusClient.create_schema(auto_id=False)
+    schema.add_field("id", pymilvus.DataType.INT64, is_primary=True)
+    schema.add_field("name", pymilvus.DataType.VARCHAR, max_length=65_535)
+    schema.add_field(
+        "labels", pymilvus.DataType.ARRAY, element_type=pymilvus.DataType.VARCHAR, max_capacity=4096, max_length=65_535
+    )
+    schema.add_field("code", pymilvus.DataType.BINARY_VECTOR, dim=8 * index.codes.shape[1])
+    writer = LocalBulkWriter(schema, str(tmp_path / "theirs"), file_type=BulkFileType.PARQUET)
+    for id_, (name, labels, code) in enumerate(zip(index.names, index.labels, index.codes, strict=True)):
+        writer.append_row({"id": id_, "name": name, "labels": labels, "code": code.tobytes()})
+    writer.commit()
+    (file,) = (file for files in writer.batch_files for file in files)
+    theirs = pq.read_table(file)
+    assert written.schema.remove_metadata().equals(theirs.schema.remove_metadata())
+    assert written.to_pydict() == theirs.to_pydict()
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = load(made(tmp_path / "index", 12).export("milvus"), "--url", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
