@@ -1,5 +1,6 @@
 """Exports of an index's codes, names and labels for other software. One file each."""
 
+from contextlib import closing
 from pathlib import Path
 
 from pipeline.operations.search.export._source import Source
@@ -50,13 +51,12 @@ def export(index: Path, target: str, folder: Path | None = None) -> str:
     # An export replaces the folder, so a folder that may be anything else is left alone.
     if folder.exists() and not (folder / ABOUT).exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder}: exists and is no export; name another folder")
-    source = Source(index)
     place = folder.absolute()
-    with atomic_folder(place, place.with_name(f".{place.name}.partial")) as partial:
+    aside = place.with_name(f".{place.name}.partial")
+    with closing(Source(index)) as source, atomic_folder(place, aside) as partial:
         writer.write(source, partial)
         (partial / "README.txt").write_text(_heading(source) + writer.readme(source), encoding="utf-8")
         write_json(partial / ABOUT, {"target": target, **source.about})
-    source.close()
     what = f"{source.count:,} items, {source.code_length} bits, for {target}"
     return f"{folder}: {what}\nhow to load it: {folder / 'README.txt'}"
 

@@ -1,8 +1,10 @@
 """``milvus``: the file is what Milvus's own writer makes, and a real Milvus Lite loads and searches it."""
 
 import importlib.util
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +36,21 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         start_new_session=True,
     )
     try:
+        _wait_for(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         stop(process)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def load(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
