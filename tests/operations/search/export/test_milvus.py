@@ -43,7 +43,7 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -55,7 +55,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 def load(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "load.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "load.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=600
     )
 
 

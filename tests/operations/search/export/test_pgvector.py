@@ -31,7 +31,7 @@ class Database:
 
     def run(self, command: str, folder: Path) -> str:
         done = subprocess.run(
-            ["bash", "-c", command], cwd=folder, env=self.environment, capture_output=True, text=True, timeout=120
+            ["bash", "-c", command], cwd=folder, env=self.environment, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0 and "ERROR" not in done.stderr, done.stderr
         return done.stdout

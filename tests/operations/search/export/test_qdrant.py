@@ -14,7 +14,7 @@ pytest.importorskip("qdrant_client")
 
 def load(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "load.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "load.py", *arguments], cwd=folder, capture_output=True, text=True, timeout=600
     )
 
 
