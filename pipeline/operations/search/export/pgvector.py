@@ -32,9 +32,9 @@ SET maintenance_work_mem = '1GB';
 CREATE INDEX items_code ON items USING hnsw (code bit_hamming_ops);
 """,
     "query.sql": """\
--- The nearest of item :id by the index. ef_search is at least the number of results; with pgvector 0.8, an iterative
--- scan goes on until there are enough.
+-- The nearest of item :id by the index. An iterative scan (pgvector 0.8) goes on until there are enough results.
 SET hnsw.ef_search = 200;
+SET hnsw.iterative_scan = strict_order;
 SELECT id, name, labels, (code <~> (SELECT code FROM items WHERE id = :id))::int AS distance
 FROM items ORDER BY code <~> (SELECT code FROM items WHERE id = :id) LIMIT :count;
 """,
@@ -50,7 +50,7 @@ schema.sql  the table items (id bigint, name text, labels text[], code bit({bits
             is the first bit of the code
 load.sql    \\copy of items.copy
 index.sql   the extension vector, and an HNSW index with Hamming distance (bit_hamming_ops, pgvector 0.7 or newer)
-query.sql   nearest items by the index (<~> is the Hamming distance)
+query.sql   nearest items by the index (<~> is the Hamming distance; pgvector 0.8 or newer)
 exact.sql   nearest items by comparing all codes, with PostgreSQL's own bit_count and #
 
 In this folder, with the database in PGDATABASE, PGHOST and so on:
