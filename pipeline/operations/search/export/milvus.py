@@ -25,7 +25,8 @@ Many millions of items are faster by bulk import: make the collection, copy item
 name its path there.
 
     python load.py --url http://localhost:19530 --empty
-    python load.py --url http://localhost:19530 --import-from items.parquet
+    curl http://localhost:19530/v2/vectordb/jobs/import/create -H "Content-Type: application/json" \\
+        -d '{{"collectionName": "items", "files": [["items.parquet"]]}}'
 
 Find the ten nearest of item 0:
 

@@ -26,17 +26,26 @@ CREATE TABLE items (
 ANALYZE items;
 """,
     "index.sql": """\
--- pgvector 0.7 or newer. The graph is built fastest if it fits into maintenance_work_mem.
+-- pgvector 0.7 or newer. The graph is over the different codes, since HNSW misses neighbours among many equal ones.
+-- It is built fastest if it fits into maintenance_work_mem.
 CREATE EXTENSION IF NOT EXISTS vector;
 SET maintenance_work_mem = '1GB';
-CREATE INDEX items_code ON items USING hnsw (code bit_hamming_ops);
+CREATE TABLE codes (code bit({bits}) PRIMARY KEY);
+INSERT INTO codes SELECT DISTINCT code FROM items;
+CREATE INDEX codes_nearest ON codes USING hnsw (code bit_hamming_ops);
+CREATE INDEX items_code ON items (code);
+ANALYZE codes, items;
 """,
     "query.sql": """\
--- The nearest of item :id by the index. An iterative scan (pgvector 0.8) goes on until there are enough results.
+-- The items of the codes nearest to that of item :id. An iterative scan (pgvector 0.8) goes on until there are enough.
 SET hnsw.ef_search = 200;
 SET hnsw.iterative_scan = strict_order;
-SELECT id, name, labels, (code <~> (SELECT code FROM items WHERE id = :id))::int AS distance
-FROM items ORDER BY code <~> (SELECT code FROM items WHERE id = :id) LIMIT :count;
+SELECT id, name, labels, distance
+FROM (
+    SELECT code, (code <~> (SELECT code FROM items WHERE id = :id))::int AS distance
+    FROM codes ORDER BY code <~> (SELECT code FROM items WHERE id = :id) LIMIT :count
+) AS nearest JOIN items USING (code)
+ORDER BY distance, id LIMIT :count;
 """,
     "exact.sql": """\
 -- The nearest of item :id by comparing all codes. PostgreSQL 14 or newer; it needs no extension.
@@ -49,7 +58,8 @@ items.copy  the items as PostgreSQL's COPY reads them (text format, UTF-8)
 schema.sql  the table items (id bigint, name text, labels text[], code bit({bits})); the first character of a bit string
             is the first bit of the code
 load.sql    \\copy of items.copy
-index.sql   the extension vector, and an HNSW index with Hamming distance (bit_hamming_ops, pgvector 0.7 or newer)
+index.sql   the extension vector, a table of the different codes, and its HNSW index with Hamming distance
+            (bit_hamming_ops, pgvector 0.7 or newer)
 query.sql   nearest items by the index (<~> is the Hamming distance; pgvector 0.8 or newer)
 exact.sql   nearest items by comparing all codes, with PostgreSQL's own bit_count and #
 
@@ -61,7 +71,8 @@ In this folder, with the database in PGDATABASE, PGHOST and so on:
     psql -v ON_ERROR_STOP=1 -v id=0 -v count=10 -f query.sql
 
 Code of your own: code <~> B'0110...' with {bits} characters. Without pgvector, leave out index.sql and query.sql.
-An HNSW index is approximate. Among many equal codes it finds too few; docs/search-exports.md has numbers.
+An item that you add needs its code in the table codes, too: INSERT INTO codes VALUES (...) ON CONFLICT DO NOTHING.
+The index is approximate; docs/search-exports.md has numbers.
 """
 
 

@@ -79,7 +79,7 @@ def with_pgvector() -> Iterator[Database]:
 def loaded(index: Made, database: Database) -> tuple[Path, list[str]]:
     """The export's folder, and the commands of its README.txt that come after loading."""
     folder = index.export("pgvector")
-    database.sql("DROP TABLE IF EXISTS items")
+    database.sql("DROP TABLE IF EXISTS items, codes")
     load, *others = commands_of(folder, "psql")
     database.run(load, folder)
     bits = ["".join(str(bit) for bit in np.unpackbits(code)[: index.bits]) for code in index.codes]
@@ -98,11 +98,11 @@ def test_plain_postgresql_loads_and_searches(index: Made, plain: Database) -> No
 def test_pgvector_finds_the_nearest_by_its_index(index: Made, with_pgvector: Database) -> None:
     folder, (exact, make, query) = loaded(index, with_pgvector)
     with_pgvector.run(make, folder)
-    # So few rows would be compared one by one.
-    by_index = query.replace("psql ", "PGOPTIONS='-c enable_seqscan=off' psql ", 1)
+    # So few codes would be compared one by one and sorted.
+    by_index = query.replace("psql ", "PGOPTIONS='-c enable_sort=off' psql ", 1)
     plan = (folder / "query.sql").read_text().replace("SELECT id, name", "EXPLAIN SELECT id, name", 1)
     (folder / "explain.sql").write_text(plan)
-    assert "Index Scan using items_code" in with_pgvector.run(by_index.replace("query.sql", "explain.sql"), folder)
+    assert "Index Scan using codes_nearest" in with_pgvector.run(by_index.replace("query.sql", "explain.sql"), folder)
     for id_ in (0, 7):
         index.has_as_nearest(with_pgvector.found(by_index.replace("id=0", f"id={id_}"), folder), id_)
         index.has_as_nearest(with_pgvector.found(exact.replace("id=0", f"id={id_}"), folder), id_)

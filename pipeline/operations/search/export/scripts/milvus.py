@@ -8,7 +8,6 @@ from pathlib import Path
 try:
     import pyarrow.parquet as pq
     from pymilvus import DataType, MilvusClient
-    from pymilvus.bulk_writer import bulk_import
     from pymilvus.exceptions import MilvusException
 except ImportError as missing:
     sys.exit(f"error: the package {missing.name} is missing; pip install pymilvus pyarrow")
@@ -25,12 +24,7 @@ def main() -> None:
     parser.add_argument("--collection", default="items", help="its name (%(default)s); it must not exist")
     parser.add_argument("--index", default="BIN_FLAT", choices=["BIN_FLAT", "BIN_IVF_FLAT"], help="(%(default)s)")
     parser.add_argument("--empty", action="store_true", help="make the collection and insert nothing")
-    parser.add_argument("--import-from", metavar="PATH", help="bulk import of items.parquet at this path of the bucket")
     options = parser.parse_args()
-    if options.import_from:
-        done = bulk_import(options.url, options.collection, files=[[options.import_from]], api_key=options.token)
-        print(done.text)
-        return
     client = MilvusClient(options.url, token=options.token)
     if client.has_collection(options.collection):
         sys.exit(f"error: the collection {options.collection!r} exists; name another one with --collection")
