@@ -7,6 +7,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def main() -> None:
         exact = np.sort(np.bitwise_count(queries[:, None] ^ codes[None]).sum(2, dtype=np.int32), axis=1)
         different, times = np.unique(codes, axis=0, return_counts=True)
         print(f"\n{folder.name}: {len(codes):,} codes, {len(different):,} different, one of them {times.max():,} times")
-        for name, search in (*_pgvector(options.database, codes, queries, bits), *_usearch(codes, queries, bits)):
+        for name, search in chain(_pgvector(options.database, codes, queries, bits), _usearch(codes, queries, bits)):
             for count in RESULTS:
                 start = time.perf_counter()
                 found = search(count)

@@ -155,7 +155,7 @@ def search(folder: Path, query: str, **options: Any) -> int:
 @click.argument("target")
 @click.argument("out", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
 def export(folder: Path, target: str, out: Path | None) -> int:
-    """Write codes, names and labels of an INDEX for numpy, pgvector, usearch, milvus or qdrant to FOLDER."""
+    """Write the codes of an INDEX to FOLDER for numpy, pgvector, usearch, milvus or qdrant."""
     from pipeline.operations.search.export import export as write
 
     return command(lambda: write(folder, target, out))

@@ -25,8 +25,8 @@ Find the ten nearest of item 0 (packages usearch, pyarrow; other languages read 
         print(int(distance), key, item["labels"], item["name"])
 
 A query of your own is np.packbits(bits), ceil({bits} / 8) = {width} bytes. view=True leaves the graph on disk.
-The graph is approximate: among many equal codes it misses some that are as near. index.search(query, 10, exact=True)
-compares all codes. index.expansion_search = 256 looks at more of the graph (64 is the default).
+The graph is approximate. Among many equal codes it misses a part of the nearest: docs/search-exports.md has numbers.
+index.search(query, 10, exact=True) compares all codes; index.expansion_search = 1024 looks at more of the graph.
 """
 
 
