@@ -170,6 +170,17 @@ def measure(name: str) -> int:
 
 
 @commands.command()
+@click.argument("folder", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("target")
+@click.argument("out", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
+def export(folder: Path, target: str, out: Path | None) -> int:
+    """Write the codes of an INDEX to FOLDER for numpy, pgvector, usearch, milvus or qdrant."""
+    from pipeline.operations.search.export import export as write
+
+    return command(lambda: write(folder, target, out))
+
+
+@commands.command()
 def verify() -> int:
     """Check that every number in the tables follows from the stored codes."""
     from pipeline.operations.verification import verify as verified

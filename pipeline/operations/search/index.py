@@ -47,14 +47,7 @@ class Index:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / MANIFEST).exists():
-            raise UserError(f"{folder}: no index, since it has no {MANIFEST}; expected a folder that `make index` made")
-        self.folder, self.manifest = folder, read_json(folder / MANIFEST)
-        if self.manifest.get("format") != FORMAT:
-            raise UserError(f"{folder / MANIFEST}: of another version of this software; build the index again")
-        for name, digest in self.manifest["files"].items():
-            if not (folder / name).exists() or file_digest(folder / name) != digest:
-                raise UserError(f"{folder / name}: missing or changed since the index was built; build the index again")
+        self.folder, self.manifest = folder, checked(folder)
         self.count: int = self.manifest["count"]
         self.code_length: int = self.manifest["code_length"]
         self.items = Items(folder / ITEMS)
@@ -100,6 +93,23 @@ class Index:
             kept &= distances <= radius
         items = self.items.get(ids[kept].tolist())
         return [Found(item, distance) for item, distance in zip(items, distances[kept].tolist(), strict=True)]
+
+
+def checked(folder: Path) -> dict[str, Any]:
+    """The manifest of an index whose files are all there, unchanged.
+
+    Raises:
+        UserError: the folder is no index, or a file is missing, damaged or of another version.
+    """
+    if not (folder / MANIFEST).exists():
+        raise UserError(f"{folder}: no index, since it has no {MANIFEST}; expected a folder that `make index` made")
+    manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise UserError(f"{folder / MANIFEST}: of another version of this software; build the index again")
+    for name, digest in manifest["files"].items():
+        if not (folder / name).exists() or file_digest(folder / name) != digest:
+            raise UserError(f"{folder / name}: missing or changed since the index was built; build the index again")
+    return manifest
 
 
 def publish(folder: Path, kind: str, about: dict[str, Any]) -> None:

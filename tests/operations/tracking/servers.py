@@ -83,11 +83,13 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL cluster of its own on loopback, as MLflow's address of it; skips where there is none."""
-    found = [file.parent for file in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    if not found:
-        pytest.skip("no PostgreSQL on this machine; install Debian's postgresql to run this test")
+def postgresql(programs: Path | None = None) -> Iterator[str]:
+    """A PostgreSQL cluster of its own on loopback, as MLflow's address of it; skips where there is none.
+
+    Args:
+        programs: the folder of initdb and postgres; Debian's if None.
+    """
+    programs = programs or debian_postgresql()
     pytest.importorskip("psycopg")
     # PostgreSQL won't run as root; its own user can't enter pytest's folders.
     as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
@@ -95,10 +97,10 @@ def postgresql() -> Iterator[str]:
         if as_user:
             shutil.chown(name, "postgres")
         port, data = str(free_port()), f"{name}/data"
-        make = [*as_user, str(max(found) / "initdb"), "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync"]
+        make = [*as_user, str(programs / "initdb"), "-D", data, "-A", "trust", "-U", "mlflow", "--no-sync"]
         subprocess.run(make, cwd=name, check=True, capture_output=True, timeout=120)
         process = subprocess.Popen(
-            [*as_user, str(max(found) / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", name, "-F"],
+            [*as_user, str(programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", name, "-F"],
             cwd=name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
@@ -106,6 +108,14 @@ def postgresql() -> Iterator[str]:
             yield f"postgresql://mlflow@127.0.0.1:{port}/postgres"
         finally:
             stop(process)
+
+
+def debian_postgresql() -> Path:
+    """The folder of the programs of Debian's PostgreSQL; skips where there is none."""
+    found = [file.parent for file in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if not found:
+        pytest.skip("no PostgreSQL on this machine; install Debian's postgresql to run this test")
+    return max(found)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,1 @@
+"""Scripts that exports get as load.py. They run without this project."""
