@@ -116,7 +116,7 @@ def large() -> bytes:
         (b"not a picture", ("pictures[1]: ", "not an image of a known kind; expected an image file (BMP, GIF, JPEG")),
         (b"", ("pictures[1]: ", "not an image")),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", ("pictures[1]: ", "not an image")),
-        (photo(30, 20)[:300], ("pictures[1]: ", "truncated")),
+        (photo(30, 20)[:300], ("pictures[1]: ", "runcated")),
         (large(), ("pictures[1]: ", "100,000,000 x 2 pixels; from 1 to 100,000,000 in all are decoded")),
         (Path("nowhere.jpg"), ("nowhere.jpg: ", "No such file")),
         ("nowhere.jpg", ("pictures[1]: ", "expected the bytes or the path of an image file, found str")),
