@@ -105,8 +105,9 @@ class Whole(nn.Module):
         super().__init__()
         self.network, self.num_bytes = network, -(-network.code_length // 8)
         self.register_buffer("values", 2.0 ** torch.arange(7, -1, -1), persistent=False)
-        wanted = network.input_size if isinstance(network, ImageNetwork) else size
-        matrix = None if size is None or size == wanted else resizing(size, wanted)
+        matrix = None
+        if isinstance(network, ImageNetwork) and size is not None and size != network.input_size:
+            matrix = resizing(size, network.input_size)
         self.register_buffer("resizing", matrix, persistent=False)
 
     def forward(self, arrays: Tensor) -> tuple[Tensor, Tensor]:

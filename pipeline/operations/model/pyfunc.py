@@ -4,7 +4,6 @@ MLflow runs this file when it loads the model ("models from code"), together wit
 works without the repository. The project itself does not import this file.
 """
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,6 @@ from mlflow.pyfunc import PythonModel
 from pipeline.operations.model.encoder import Encoder
 from pipeline.runtime.errors import UserError
 
-# MLflow asks for type hints, which it would use as a schema. The model has a signature.
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")
-
 
 class Hashing(PythonModel):  # type: ignore[misc]
     """Computes codes of pictures, or of vectors if the dataset has vectors; see ``Encoder``.
@@ -30,6 +26,7 @@ class Hashing(PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         self.encoder = Encoder.load(Path(context.artifacts["network"]))
 
+    # No type hints: MLflow would use them as a schema, but the model has a signature.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Compute packed codes.
 
