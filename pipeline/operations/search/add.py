@@ -1,5 +1,6 @@
 """Add images or vectors that are not of the study to an index."""
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -87,7 +88,8 @@ def _images(source: Path, encoder: Encoder) -> Iterator[Block]:
         for file in files:
             try:
                 pixels.append(encoder.pixels(file))
-                names.append(file.relative_to(root).as_posix())
+                # SQLite takes only UTF-8, and a file name may be any bytes.
+                names.append(os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "replace"))
             except UserError as error:
                 bad.append(str(error))
         yield names, pixels, bad
