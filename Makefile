@@ -12,7 +12,7 @@ export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study repro sweep report ui track register index verify published share fetch-results check-shared \
+.PHONY: help setup study repro sweep report ui track register index serve verify published share fetch-results check-shared \
 	schema test test-quick check docs clean
 
 help: ## list the targets
@@ -48,6 +48,9 @@ register: .venv/.repro ## the best network of CELL=method-quantizer-bits as a mo
 
 index: .venv/.search ## a search index of CELL=method-quantizer-bits (ARGS="--kind hnsw"); INDEX=folder ARGS="--add folder" adds images
 	@python -m pipeline index "$${CELL:-$$INDEX}" $(ARGS)
+
+serve: .venv/.search ## a search page and JSON API of INDEX=folder (ARGS="--port 8001")
+	@exec python -m pipeline serve "$$INDEX" $(ARGS)
 
 verify: .venv/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline verify

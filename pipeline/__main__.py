@@ -151,6 +151,21 @@ def search(folder: Path, query: str, **options: Any) -> int:
 
 
 @commands.command()
+@click.argument("folder", metavar="INDEX", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", help="Address to listen on (127.0.0.1: this machine only).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on (8000); 0 is a free one.")
+def serve(folder: Path, host: str, port: int) -> int:
+    """Serve an INDEX as a search page and a JSON API."""
+
+    def run() -> str:
+        from pipeline.operations.search.serve.server import serve as until_ended
+
+        return until_ended(folder, host, port)
+
+    return command(run)
+
+
+@commands.command()
 def verify() -> int:
     """Check that every number in the tables follows from the stored codes."""
     from pipeline.operations.verification import verify as verified
