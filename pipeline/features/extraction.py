@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding import device as devices
@@ -62,7 +62,7 @@ def write(params: Params, data: Prepared, view: str, target: Path, others: Itera
         "view": view,
         "images": len(data.images),
         "num_features": backbone.num_features,
-        "weights": backbone.digest(),
+        "weights": digest(backbone.backbone),
         **backbone.described(),
         "images_content_hash": data.manifest["content_hash"],
     }
@@ -125,14 +125,6 @@ class Frozen:
             found: npt.NDArray[np.float32] = self.backbone(inputs).float().cpu().numpy()
         return found
 
-    def digest(self) -> str:
-        """SHA-256 of all weights and statistics."""
-        total = hashlib.sha256()
-        for name, value in self.backbone.state_dict().items():
-            total.update(name.encode())
-            total.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return total.hexdigest()
-
     def described(self) -> dict[str, Any]:
         """What a result depends on besides the images and the weights, for the manifest."""
         return {
@@ -143,6 +135,15 @@ class Frozen:
             "numerics": devices.kernels(self.compute),
             "torch": torch.__version__.split("+")[0],
         }
+
+
+def digest(backbone: nn.Module) -> str:
+    """SHA-256 of all weights and statistics of a backbone."""
+    total = hashlib.sha256()
+    for name, value in backbone.state_dict().items():
+        total.update(name.encode())
+        total.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _computed(

@@ -1,1 +1,1 @@
-"""Commands around the experiment: parallel sweeps, MLflow, sharing, verification, the results table."""
+"""Commands around the experiment: parallel sweeps, MLflow, models, sharing, verification, the results table."""

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import UnidentifiedImageError
 
 from pipeline.preparation.arrays import CHUNK
 from pipeline.preparation.chunks import Bad, Done, Filling, digests, mapped, write
-from pipeline.preparation.square import square
+from pipeline.preparation.square import reason, square
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import cores
 
@@ -200,19 +199,5 @@ def _chunk(dataset: "Dataset", file: Path, size: int, start: int) -> Done:
                 with dataset.image(row) as image:
                     pixels[place] = square(image, size)
             except Exception as error:  # broken files and archives raise many types
-                bad[row] = _reason(error)
+                bad[row] = reason(error)
     return start, write(file, start, len(dataset.ids), pixels), bad
-
-
-def _reason(error: Exception) -> str:
-    """The reason for an unreadable image in one line; deterministic for a given file."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known kind"  # Pillow's message contains an object's address
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = " ".join(str(error).split())[:200]
-    return (
-        text
-        if text and isinstance(error, OSError | ValueError | SyntaxError)
-        else f"{type(error).__name__} {text}".strip()
-    )

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -56,6 +56,20 @@ def square(image: Image.Image, size: int) -> Pixels:
     # Resize only the central square: resizing the whole of a very long, thin image would make a huge one.
     box = (left, top, left + short, top + short)
     return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR, box, reducing_gap=2.0))
+
+
+def reason(error: Exception) -> str:
+    """Why an image can't be read, in one line, given what was raised; deterministic for a given file."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known kind"  # Pillow's message contains an object's address
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())[:200]
+    return (
+        text
+        if text and isinstance(error, OSError | ValueError | SyntaxError)
+        else f"{type(error).__name__} {text}".strip()
+    )
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -78,7 +78,7 @@ def test_from_vectors_to_codes_a_table_and_a_model(tmp_path_factory: pytest.Temp
     assert "csq" in project.run("python", "-m", "pipeline", "results").stdout
     project.run("python", "-m", "pipeline", "verify")
     said = project.run("python", "-m", "pipeline", "register", "csq-original-32").stdout
-    assert "codes = model.predict(vectors)  # float32 (n, D)" in said
+    assert "codes = model.predict(vectors)  # float32 (n, D)" in said and "pandas" not in said
     project.run("python", "-c", PREDICT)
     (cell,) = {name for seed in (0, 1) for name in (f"csq-original-32-{seed}",) if f"of {name}." in said}
     codes = project.results / "codes" / cell

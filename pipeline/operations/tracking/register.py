@@ -1,54 +1,45 @@
 """Register the best cell of a (method, quantizer, bits) as an MLflow model."""
 
+import shlex
 import sys
-import warnings
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pipeline
+from pipeline.operations import model
+from pipeline.operations.model.choice import best
 from pipeline.operations.tracking.complete import complete, reason
 from pipeline.operations.tracking.content import result_id, used_params
 from pipeline.params import Params
+from pipeline.params.schema import VECTORS
 from pipeline.runtime import provenance
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Cell, Layout, cells_of
-from pipeline.runtime.outputs import read_json, write_json
-from pipeline.runtime.registry import nearest
+from pipeline.runtime.layout import Cell, Layout
 
-#: Modules that loading the model may import; those that are imported become the model's requirements.
-MODULES = ("mlflow", "numpy", "torch", "torchvision", "safetensors", "efficientnet_lite_pytorch", "timm")
+if TYPE_CHECKING:
+    from pipeline.operations.model.encoder import Encoder
+    from pipeline.preparation.square import Pixels
 
-
-def best(params: Params, group: str) -> Cell:
-    """Find the cell of a group with the highest validation mAP; on a tie, the one with the first seed.
-
-    Queries are never used for this choice, whatever ``training.selection`` is: a metric measured on them would be
-    biased upwards.
-
-    Args:
-        params: content of params.yaml.
-        group: a group's name, such as ``dsdh-wr-16``.
-
-    Raises:
-        UserError: the grid has no such group, or one of its cells has no results.
-    """
-    layout = Layout(params["study"])
-    all_cells = cells_of(params["grid"])
-    cells = [cell for cell in all_cells if cell.group.name == group]
-    if not cells:
-        known = list(dict.fromkeys(cell.group.name for cell in all_cells))
-        found = repr(group) if group else "nothing"
-        raise UserError(
-            f"register: expected CELL=<method>-<quantizer>-<bits> of params.yaml's grid, which has {', '.join(known)}; "
-            f"found {found}{nearest(group, known)}"
-        )
-    for cell in cells:
-        for folder in (layout.train(cell), layout.metrics(cell)):
-            if not folder.exists():
-                raise UserError(f"register: {folder} is missing; run `dvc repro`, or `dvc pull` where it was pushed")
-    return max(cells, key=lambda cell: read_json(layout.train(cell) / "training.json")["validation_map"])
+#: What a model takes: 2 for pictures. A network whose model has another format is registered anew.
+FORMAT = "2"
+#: Modules that loading the model may import, and their distributions; those that are imported become the model's
+#: requirements. A test compares them with what is imported.
+MODULES = {
+    "mlflow": "mlflow",
+    "numpy": "numpy",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "safetensors": "safetensors",
+    "PIL": "pillow",
+    "pydantic": "pydantic",
+    "ruamel.yaml": "ruamel.yaml",
+    "threadpoolctl": "threadpoolctl",
+    "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
+    "timm": "timm",
+}
 
 
 def register(params: Params, group: str) -> str:
@@ -64,7 +55,7 @@ def register(params: Params, group: str) -> str:
     Raises:
         UserError: see ``best``; the results are of other params or code; or MLflow can't be reached.
     """
-    cell = best(params, group)
+    cell = best(params, group, "register")
     try:
         complete(params)
         return _register(params, cell)
@@ -89,7 +80,7 @@ def _register(params: Params, cell: Cell) -> str:
         raise UserError(f"register: {cell.name} has results of other params or code; run `dvc repro`")
     name = f"{params['study']}-{cell.group.name}"
     known = [found for found in store.client.search_model_versions(f"name = '{name}'")
-             if found.tags.get("result_id") == identity]  # fmt: skip
+             if (found.tags.get("result_id"), found.tags.get("format")) == (identity, FORMAT)]  # fmt: skip
     number = known[0].version if known else _log(params, cell, store, runs[0].info, name, identity)
     again = " already" if known else ""
     said = f"{name} version {number} is{again} the network of {cell.name}. To use it, in any folder:"
@@ -97,98 +88,83 @@ def _register(params: Params, cell: Cell) -> str:
 
 
 def how(params: Params, name: str, number: str) -> str:
-    """Example code that loads the model and hashes images, in any folder."""
+    """Example code that loads the model and hashes pictures or vectors, in any folder; and how to serve it."""
     from pipeline.operations.tracking import locations
 
-    size = params["dataset"].get("image_size")
-    wanted = "vectors)  # float32 (n, D)" if size is None else f"images)  # uint8 (n, {size}, {size}, 3)"
-    return (
-        f"    import mlflow\n"
-        f'    mlflow.set_tracking_uri("{locations.shown()}")\n'
-        f'    model = mlflow.pyfunc.load_model("models:/{name}/{number}")\n'
-        f"    codes = model.predict({wanted}"
-    )
+    model = f"models:/{name}/{number}"
+    if params["dataset"]["name"] in VECTORS:
+        modules, given = ["import mlflow"], "vectors)  # float32 (n, D)"
+    else:
+        modules = ["from pathlib import Path", "import mlflow, pandas"]
+        given = 'pandas.DataFrame({"image": [Path("photo.jpg").read_bytes()]}))  # one row a picture'
+    lines = [
+        *modules,
+        f'mlflow.set_tracking_uri("{locations.shown()}")',
+        f'model = mlflow.pyfunc.load_model("{model}")',
+        f"codes = model.predict({given}",
+    ]
+    store = shlex.quote(f"MLFLOW_TRACKING_URI={locations.shown()}")
+    served = f"env {store} mlflow models serve -m {model} --env-manager local --port 5001"
+    return "\n".join([*(f"    {line}" for line in lines), "To serve it over HTTP:", f"    {served}"])
 
 
 def _log(params: Params, cell: Cell, store: Any, run: Any, name: str, identity: str) -> str:
     import mlflow
 
+    from pipeline.operations.model.encoder import Encoder
+    from pipeline.operations.model.files import write
+
     mlflow.set_tracking_uri(store.uri)
-    warnings.filterwarnings("ignore", message=".*type hints")  # the model has a signature
-    with TemporaryDirectory() as folder, mlflow.start_run(run_id=run.run_id):
-        images, codes = _written(params, cell, Path(folder))
+    with TemporaryDirectory() as parent, mlflow.start_run(run_id=run.run_id):
+        folder = Path(parent) / "network"
+        folder.mkdir()
+        write(params, cell, folder)
+        signature, example = _described(params, cell, Encoder.load(folder))
         logged = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(Path(__file__).parent / "model.py"),
+            python_model=str(Path(model.__file__).parent / "pyfunc.py"),
             code_paths=[str(Path(pipeline.__file__).parent)],
-            artifacts={name.partition(".")[0]: f"{folder}/{name}" for name in ("about.json", "weights.safetensors")},
-            signature=_signature(images, codes),
-            input_example=images,
+            artifacts={"network": str(folder)},
+            signature=signature,
+            input_example=example,
             pip_requirements=_requirements(),
         )
     store.finish(run.run_id, ended=run.end_time)  # keep the time at which training ended
-    made = mlflow.register_model(logged.model_uri, name, tags={"result_id": identity, "cell": cell.name})
+    made = mlflow.register_model(
+        logged.model_uri, name, tags={"result_id": identity, "cell": cell.name, "format": FORMAT}
+    )
     return str(made.version)
 
 
-def _written(params: Params, cell: Cell, folder: Path) -> tuple[Any, Any]:
-    """Write the model's description and weights; return two database images and their codes.
-
-    The description is a file, since MLflow would log a model's config as params of the run. Imports all modules that
-    the model will need.
-    """
+def _described(params: Params, cell: Cell, encoder: "Encoder") -> tuple[Any, Any]:
+    """The signature of the model, and an example of its input: two database images, as pictures or vectors."""
     import numpy as np
-    from safetensors.torch import save_file
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
-    from pipeline.codes import pack, sign
-    from pipeline.encoding import device as devices
-    from pipeline.encoding.encode import outputs
-    from pipeline.encoding.head import of_method
-    from pipeline.encoding.network import HashNetwork, load_cell, with_backbone
-    from pipeline.features.views import Precision, inputs, precision
     from pipeline.preparation import arrays, splits
 
     layout = Layout(params["study"])
-    frozen = params["backbone"]["frozen"]
-    trained = read_json(layout.train(cell) / "training.json")
-    data = inputs(params, layout, training=False)
-    vectors = arrays.load(layout.data).images.ndim == 2
-    used: Precision = precision(params, layout) if frozen and not vectors else trained["precision"]
-    about = {"backbone": {**params["backbone"], "weights": "none"}, "bits": cell.bits, "precision": used}
-    about |= {"image_size": params["dataset"].get("image_size"), "head": of_method(params, cell.method)}
-    if vectors:
-        about["num_features"] = data.images.shape[-1]
-    write_json(folder / "about.json", about)
-    compute = devices.choose({**params["compute"], "precision": used})
-    weights = layout.train(cell) / "weights.safetensors"
-    network: HashNetwork
-    if vectors:
-        network = load_cell(params, cell.group, compute, data, weights)
+    found = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
+    codes = encoder.codes_of(found)
+    if encoder.image_size is None:
+        inputs, example = Schema([TensorSpec(found.dtype, (-1, *found.shape[1:]))]), found
     else:
-        network = with_backbone(params, cell.group, compute, weights)
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(state, folder / "weights.safetensors")
-    images = np.array(arrays.load(layout.data).images[splits.load(layout.split(cell.seed)).database[:2]])
-    return images, pack(sign(outputs(network, images, np.arange(2), compute.device).numpy()))
+        inputs = Schema([ColSpec("binary", "image")])
+        example = pd.DataFrame({"image": [_png(pixels) for pixels in found]})
+    return ModelSignature(inputs, Schema([TensorSpec(codes.dtype, (-1, *codes.shape[1:]))])), example
 
 
-def _signature(images: Any, codes: Any) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+def _png(pixels: "Pixels") -> bytes:
+    from PIL import Image
 
-    return ModelSignature(
-        Schema([TensorSpec(images.dtype, (-1, *images.shape[1:]))]),
-        Schema([TensorSpec(codes.dtype, (-1, *codes.shape[1:]))]),
-    )
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _requirements() -> list[str]:
-    """The imported modules with their installed versions, without a local part such as ``+cpu``."""
-    distributions = packages_distributions()
-    # Several distributions may provide a module (mlflow, mlflow-skinny): prefer the one with the module's name.
-    names = [
-        module if module in distributions[module] else distributions[module][0]
-        for module in MODULES
-        if module in sys.modules
-    ]
-    return [f"{name}=={version(name).split('+')[0]}" for name in names]
+    """The imported modules' distributions with their installed versions, without a local part such as ``+cpu``."""
+    found = [distribution for module, distribution in MODULES.items() if module in sys.modules]
+    return [f"{distribution}=={version(distribution).split('+')[0]}" for distribution in found]

@@ -49,6 +49,21 @@ def mlflow_server(folder: Path, backend: str, port: int | None = None) -> Iterat
             stop(process)
 
 
+@contextmanager
+def model_server(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[str]:
+    """The address of a model's server, started by `mlflow models serve ... --port`; the port is appended here."""
+    with (folder / "server.log").open("ab") as log:
+        port = str(free_port())
+        process = subprocess.Popen(
+            [*command, port], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _wait(f"http://127.0.0.1:{port}/ping", process, folder / "server.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            stop(process)
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a server with its workers, at once."""
     if process.poll() is None:

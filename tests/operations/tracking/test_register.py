@@ -1,36 +1,45 @@
 """A trained cell as a registered model, loaded where the repository isn't."""
 
+import base64
 import json
+import shlex
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
+from PIL import Image
 
-from pipeline.codes import pack, sign
-from pipeline.encoding.device import Compute
-from pipeline.encoding.encode import outputs
-from pipeline.encoding.head import LINEAR
-from pipeline.encoding.network import build
+from pipeline.operations.tracking.register import MODULES
 from tests.conftest import Project
+from tests.operations.tracking.servers import DIRECT, model_server
 
 # The finished study is built by one worker.
 pytestmark = pytest.mark.xdist_group("finished")
 
 LOAD = """
-import sys
-import mlflow, numpy as np
-uri, model, images, target = sys.argv[1:]
+import importlib.metadata, json, re, sys
+from pathlib import Path
+import mlflow, numpy, pandas
+uri, model, pictures, target = sys.argv[1:]
 mlflow.set_tracking_uri(uri)
+before = set(sys.modules)
 loaded = mlflow.pyfunc.load_model(model)
 assert "pipeline" not in sys.path[0]
-np.save(target, loaded.predict(np.load(images)))
-info = mlflow.models.get_model_info(model)
-print(info.signature.inputs.to_json(), info.signature.outputs.to_json())
+files = sorted(Path(pictures).iterdir(), key=lambda file: int(file.stem))
+numpy.save(target, loaded.predict(pandas.DataFrame({"image": [file.read_bytes() for file in files]})))
+own = [module for name, module in sys.modules.items() if name.split(".")[0] == "pipeline"]
+used = {value.__name__.split(".")[0] for module in own for value in vars(module).values() if type(value) is type(sys)}
+used |= {str(getattr(value, "__module__", "")) for module in own for value in vars(module).values()}
+print(json.dumps({
+    "inputs": loaded.metadata.signature.inputs.to_dict(), "outputs": loaded.metadata.signature.outputs.to_dict(),
+    "modules": sorted({name.split(".")[0] for name in used} & set(importlib.metadata.packages_distributions())),
+}))
 """
 
 
@@ -42,56 +51,86 @@ def best_seed(project: Project) -> int:
     return max(scores, key=scores.__getitem__)
 
 
+def write_pictures(images: Any, folder: Path) -> None:
+    folder.mkdir()
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def elsewhere(project: Project, folder: Path, script: str, *arguments: str) -> str:
+    """What a script prints in another folder, in a process that has MLflow, torch, and nothing of this repository."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, *arguments], cwd=folder, env=project.env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "type hints" not in done.stderr
+    return done.stdout
+
+
 def test_the_registered_model_gives_the_stored_codes_elsewhere(finished: Project, tmp_path: Path) -> None:
     said = finished.run("python", "-m", "pipeline", "register", "dsdh-wr-16").stdout.splitlines()
     cell = f"dsdh-wr-16-{best_seed(finished)}"
     assert said[0] == f"small-dsdh-wr-16 version 1 is the network of {cell}. To use it, in any folder:"
     codes = finished.results / "codes" / cell
     images = np.load(finished.results / "data" / "prepared" / "images.npy")[np.load(codes / "database_indices.npy")]
-    np.save(tmp_path / "images.npy", images)
-    # A process in another folder, which has MLflow, torch, and nothing of this repository.
-    command = [sys.executable, "-I", "-c", LOAD, f"sqlite:///{finished.folder}/mlflow.db", "models:/small-dsdh-wr-16/1"]
-    done = subprocess.run(
-        [*command, "images.npy", "codes.npy"], cwd=tmp_path, env=finished.env, capture_output=True, text=True
+    write_pictures(images, tmp_path / "pictures")
+    stored, store = np.load(codes / "database_codes.npy"), f"sqlite:///{finished.folder}/mlflow.db"
+    found = json.loads(
+        elsewhere(finished, tmp_path, LOAD, store, "models:/small-dsdh-wr-16/1", "pictures", "codes.npy")
     )
-    assert done.returncode == 0, done.stderr
-    assert (np.load(tmp_path / "codes.npy") == np.load(codes / "database_codes.npy")).all()
-    assert '"uint8", "shape": [-1, 8, 8, 3]' in done.stdout and '"uint8", "shape": [-1, 2]' in done.stdout
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), stored)
+    assert found["inputs"] == [{"type": "binary", "name": "image", "required": True}]
+    assert found["outputs"] == [{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, 2]}}]
+    # Every package that the library's modules name is among the model's requirements.
+    assert set(found["modules"]) - set(MODULES) <= {"ruamel", "typing_extensions", "pydantic_core"}, found["modules"]
     # As it was told to be done, word for word, in a folder of its own: quickly, and without leaving anything there.
-    script = "\n".join(["import numpy as np", "images = np.load('../images.npy')", *(line.strip() for line in said[1:]),
-                        "np.save('../told.npy', codes)"])  # fmt: skip
+    shutil.copy(tmp_path / "pictures" / "0.png", tmp_path / "photo.jpg")
+    script = "\n".join([*(line.strip() for line in said[1:6]), "import numpy", "numpy.save('../told.npy', codes)"])
     (tmp_path / "elsewhere").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", script],
-        cwd=tmp_path / "elsewhere",
-        env=finished.env,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (np.load(tmp_path / "told.npy") == np.load(codes / "database_codes.npy")).all()
+    elsewhere(finished, tmp_path / "elsewhere", script.replace("photo.jpg", "../photo.jpg"))
+    assert np.array_equal(np.load(tmp_path / "told.npy"), stored[:1])
     assert list((tmp_path / "elsewhere").iterdir()) == []
     again = finished.run("python", "-m", "pipeline", "register", "dsdh-wr-16").stdout
     assert f"version 1 is already the network of {cell}" in again
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="the model takes the GPU")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_model_computes_in_the_precision_that_it_was_trained_in(precision: str, tmp_path: Path) -> None:
-    from pipeline.operations.tracking.model import Hashing
+def asked(address: str, content: object) -> tuple[int, Any]:
+    """The status and the answer of a model's server."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}/invocations", json.dumps(content).encode(), headers)
+    try:
+        with DIRECT.open(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
 
-    section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), precision)
-    network = build(section, 16, compute)
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
-    about = {"backbone": section, "bits": 16, "precision": precision, "image_size": 8, "head": LINEAR}
-    model, images = Hashing(), np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
-    (tmp_path / "about.json").write_text(json.dumps(about))
-    model.load_context(
-        SimpleNamespace(artifacts={"weights": str(tmp_path / "weights"), "about": str(tmp_path / "about.json")})
-    )
-    assert model.network.compute == compute
-    expected = outputs(network, images, np.arange(50), compute.device).numpy()
-    assert np.array_equal(model.predict(None, images), pack(sign(expected)))
+
+def test_a_served_model_takes_pictures_and_survives_mistakes(finished: Project, tmp_path: Path) -> None:
+    said = finished.run("python", "-m", "pipeline", "register", "dsdh-wr-16").stdout.splitlines()
+    env, setting, *command = shlex.split(said[-1])
+    assert env == "env"
+    assert setting == f"MLFLOW_TRACKING_URI=sqlite:///{finished.folder}/mlflow.db" and command[-1] == "5001"
+    images = np.load(finished.results / "data" / "prepared" / "images.npy")
+    codes = finished.results / "codes" / f"dsdh-wr-16-{best_seed(finished)}"
+    write_pictures(images[np.load(codes / "database_indices.npy")[:3]], tmp_path / "pictures")
+    rows = [{"image": base64.b64encode((tmp_path / "pictures" / f"{n}.png").read_bytes()).decode()} for n in range(3)]
+    environment = {**finished.env, "MLFLOW_TRACKING_URI": setting.partition("=")[2]}
+    with model_server(tmp_path, command[:-1], environment) as address:
+        expected = {"predictions": np.load(codes / "database_codes.npy")[:3].tolist()}
+        assert asked(address, {"dataframe_records": rows}) == (200, expected)
+        for mistake, words in (
+            (
+                {"image": base64.b64encode(b"no picture").decode()},
+                "pictures[1]: not an image of a known kind; expected",
+            ),
+            ({"image": "?"}, "pictures[1]: not an image of a known kind"),
+            ({"image": 3}, "Failed to convert column image"),
+        ):
+            status, answer = asked(address, {"dataframe_records": [rows[0], mistake]})
+            assert status == 400 and words in answer["message"] and "stack_trace" not in answer, answer
+        status, answer = asked(address, {"dataframe_records": [{"picture": rows[0]["image"]}]})
+        assert status == 400 and "Model is missing inputs ['image']" in answer["message"]
+        assert asked(address, {"dataframe_records": rows}) == (200, expected)
 
 
 def test_the_models_requirements_are_pinned(finished: Project, tmp_path: Path) -> None:
@@ -101,7 +140,9 @@ def test_the_models_requirements_are_pinned(finished: Project, tmp_path: Path) -
         MLFLOW_TRACKING_URI=f"sqlite:///{finished.folder}/mlflow.db",
     )  # fmt: skip
     lines = (tmp_path / "requirements.txt").read_text().split()
-    assert {"torch", "numpy", "safetensors", "mlflow"} <= {line.split("==")[0] for line in lines}
+    assert {"torch", "numpy", "safetensors", "mlflow", "pillow", "ruamel.yaml"} <= {
+        line.split("==")[0] for line in lines
+    }
     assert all("==" in line for line in lines)
 
 
@@ -141,26 +182,6 @@ def test_missing_results_are_one_line(finished: Project) -> None:
     assert done.returncode == 1 and "train/dsdh-wr-16-0 is missing; run `dvc repro`" in line
 
 
-@pytest.mark.parametrize(
-    "images", [np.zeros((2, 16, 16, 3), np.uint8), np.zeros((2, 8, 8, 3)), np.zeros((0, 8, 8, 3), np.uint8)]
-)
-def test_images_that_the_model_was_not_made_for_are_one_line(images: object, tmp_path: Path) -> None:
-    from pipeline.operations.tracking.model import Hashing
-
-    section, compute = {"name": "cnn", "weights": "none", "input_size": 8}, Compute(torch.device("cpu"), "float32")
-    network = build(section, 16, compute)
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "weights")
-    about = {"backbone": section, "bits": 16, "precision": "float32", "image_size": 8, "head": LINEAR}
-    (tmp_path / "about.json").write_text(json.dumps(about))
-    model = Hashing()
-    model.load_context(
-        SimpleNamespace(artifacts={"weights": str(tmp_path / "weights"), "about": str(tmp_path / "about.json")})
-    )
-    with pytest.raises(ValueError, match="expected images as uint8 of shape") as error:
-        model.predict(None, images)
-    assert len(str(error.value).splitlines()) == 1
-
-
 def test_registering_leaves_the_run_as_it_was(finished: Project) -> None:
     """No params of the model's, and the times of the training."""
     from mlflow import MlflowClient
@@ -175,3 +196,18 @@ def test_registering_leaves_the_run_as_it_was(finished: Project) -> None:
         assert run.data.params == before.data.params
         assert (run.info.start_time, run.info.end_time) == (before.info.start_time, before.info.end_time)
         assert run.info.status == "FINISHED"
+
+
+def test_a_model_is_what_was_trained_whatever_params_say_now(finished: Project) -> None:
+    finished.run("python", "-m", "pipeline", "track")
+    file = finished.folder / "params.yaml"
+    before = file.read_text()
+    finished.edit("head.hidden", [7])
+    finished.edit("backbone.input_size", 16)
+    try:
+        said = finished.run("python", "-m", "pipeline", "register", "csq-original-16").stdout
+    finally:
+        file.write_text(before)
+    assert "small-csq-original-16 version 1 is the network of csq-original-16-" in said
+    known = [json.loads(found.read_text()) for found in finished.folder.glob("mlruns/**/network/about.json")]
+    assert known and all(about["head"]["hidden"] == [] and about["backbone"]["input_size"] == 8 for about in known)
