@@ -11,11 +11,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipeline.codes import pack, sign
+from pipeline.operations.model.choice import best
 from pipeline.operations.model.files import write as write_model
 from pipeline.operations.search import kinds
 from pipeline.operations.search.index import ITEMS, MODEL, publish
 from pipeline.operations.search.items import Items, Packed, Row, content
-from pipeline.operations.tracking.register import best
 from pipeline.params import Params
 from pipeline.preparation import arrays
 from pipeline.preparation.arrays import Prepared
@@ -75,7 +75,7 @@ def _cell(params: Params, name: str) -> tuple[Cell, str]:
     for cell in cells_of(params["grid"]):
         if cell.name == name:
             return cell, "the seed that was asked for"
-    cell = best(params, name)
+    cell = best(params, name, "index")
     seeds = len(params["grid"]["seeds"])
     return cell, f"the best of {seeds} seeds by validation mAP" if seeds > 1 else "the only seed"
 
