@@ -113,15 +113,15 @@ def test_sliders_change_the_results(page: Browser, server: Server) -> None:
     slide = f"(e => {{{{ e.value = {{}}; {changed}; }}}})(document.getElementById('{{}}'))"
     page.js(slide.format(5, "count"))
     page.wait("document.querySelectorAll('#list a').length === 100")
-    assert text(page, "#count-shown") == "100" and "count=100" in page.js("location.search")
+    assert text(page, "#count-shown") == "up to 100" and "count=100" in page.js("location.search")
     page.js(slide.format(2, "radius"))
     page.wait("location.search.includes('radius=2')")
     near = [one["id"] for one in server.ask("/api/items/9/search?count=100&radius=2").json["results"]]
     page.wait(f"document.querySelectorAll('#list a').length === {len(near)}")
-    assert shown(page) == near and text(page, "#radius-shown") == "2 bits"
+    assert shown(page) == near and text(page, "#radius-shown") == "up to 2"
     page.open(page.js("location.href"))
     settled(page, "Nearest to image 9")
-    assert shown(page) == near and text(page, "#radius-shown") == "2 bits", "the address has the sliders, too"
+    assert shown(page) == near and text(page, "#radius-shown") == "up to 2", "the address has the sliders, too"
 
 
 def test_everything_works_by_keys(page: Browser) -> None:

@@ -72,6 +72,8 @@ function drawn(code, other = code) {
 
 // ---- items
 
+const named = (item) => `${about.vectors ? "vector" : "image"} ${item.name}`;
+
 const labelsOf = (item) => item.labels.join(", ") || "no label";
 
 function labels(item, wanted) {
@@ -86,10 +88,9 @@ function sharpen(image) {
 function card(item, query = null) {
   const far = query ? `Distance ${item.distance}. ` : "";
   const link = make("a", { href: `?item=${item.id}`, draggable: "false", "data-id": item.id,
-    "aria-label": `${far}${labelsOf(item)}. Image ${item.name}` });
+    "aria-label": `${far}${labelsOf(item)}; ${named(item)}` });
   if (about.vectors) {
     link.className = "plain";
-    link.setAttribute("aria-label", `${far}${labelsOf(item)}. Vector ${item.name}`);
   } else {
     const image = make("img", { alt: `${item.name} (${labelsOf(item)})`, loading: "lazy", draggable: "false", width: 160, height: 160 });
     sharpen(image);
@@ -112,7 +113,9 @@ function card(item, query = null) {
 function fail(message) {
   at("error").textContent = message;
   at("error").hidden = !message;
-  if (message) at("status").textContent = "";
+  if (!message) return;
+  at("status").textContent = "";
+  if (!at("list").childElementCount) at("title").textContent = "Nothing to show";
 }
 
 /** Run something that asks the server; what ran before is given up, and a failure is one line on the page. */
@@ -185,8 +188,8 @@ async function showItem(id) {
     const began = performance.now();
     const path = `api/items/${encodeURIComponent(id)}`;
     const [item, answer] = await Promise.all([ask(path, { signal }), ask(`${path}/search?${settings()}`, { signal })]);
-    showQuery({ ...item, address: about.vectors ? null : `${path}/thumbnail` });
-    showResults(answer, { labels: item.labels, title: `Nearest to ${about.vectors ? "vector" : "image"} ${item.name}` }, began);
+    showQuery({ ...item, name: named(item).replace(/^./, (first) => first.toUpperCase()), address: about.vectors ? null : `${path}/thumbnail` });
+    showResults(answer, { labels: item.labels, title: `Nearest to ${named(item)}` }, began);
   });
 }
 
@@ -249,8 +252,8 @@ async function show() {
 
 function label() {
   const radius = Number(at("radius").value);
-  const text = radius < about.code_length ? plural(radius, "bit") : "any";
-  const count = COUNTS[at("count").value].toLocaleString("en");
+  const text = radius < about.code_length ? `up to ${radius}` : "any";
+  const count = `up to ${COUNTS[at("count").value].toLocaleString("en")}`;
   at("radius-shown").textContent = text;
   at("radius").setAttribute("aria-valuetext", text);
   at("count-shown").textContent = count;
