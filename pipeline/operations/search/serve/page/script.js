@@ -359,6 +359,7 @@ async function start() {
   at("about").textContent = `${things} as codes of ${about.code_length} bits` + (about.cell ? `, by ${about.cell}` : "") + index;
   at("pictures").hidden = about.vectors;
   at("vectors").hidden = !about.vectors;
+  document.querySelector("#shown .picture").hidden = about.vectors;
   at("radius").max = about.code_length;
   at("radius").value = about.code_length;
   at("count").max = COUNTS.findLastIndex((count) => count <= about.max_count);
