@@ -15,6 +15,8 @@ BYTES = 20_000_000
 BODY_SECONDS, HEAD_SECONDS = 30.0, 10.0
 #: Bodies that are received or computed at the same time, at most: their memory is bounded by this times ``BYTES``.
 BODIES = 64
+#: Parts of a form, at most.
+PARTS = 32
 #: The page needs nothing from elsewhere, and nobody may show it in a frame.
 HEADERS = {
     "content-security-policy": (
@@ -95,7 +97,7 @@ def uploaded(body: bytes, content_type: str) -> bytes:
     if head.get_content_type() != "multipart/form-data":
         return body
     boundary = (head.get_boundary() or "").encode("latin-1", "replace")
-    parts = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    parts = (b"\r\n" + body).split(b"\r\n--" + boundary, PARTS)
     if not boundary or len(parts) < 3 or not parts[-1].startswith(b"--"):
         raise HTTPException(400, "multipart: expected parts between the boundaries that its head names")
     files = []

@@ -94,6 +94,7 @@ def test_a_file_in_a_form_is_taken_whole(content: bytes) -> None:
         (b"--XX\r\nno head\r\n--XX--", FORM, "empty line"),
         (part(FIELD, b"3") + b"--XX--", FORM, "found 0"),
         (part(FILE, b"x") + part(FILE, b"y") + b"--XX--", FORM, "found 2"),
+        (part(FILE, b"x") + part(FIELD, b"3") * 100_000 + b"--XX--", FORM, "boundaries"),
     ],
 )
 def test_a_broken_form_is_refused(body: bytes, kind: str, said: str) -> None:
