@@ -6,14 +6,14 @@ PYTHON ?= python3
 # whole path, which make passes on as it is.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export CELL FILE FOLDER INDEX NAME TO
+export CELL FILE FOLDER IMAGE INDEX NAME TO
 # DVC needs a home for its settings and a name, also where the user has none (a container).
 export HOME := $(or $(HOME),$(CURDIR)/.dvc/tmp/home)
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null),user)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study repro sweep report ui track register onnx index export verify published share fetch-results \
-	check-shared schema test test-quick check docs clean
+.PHONY: help setup study repro sweep report ui track register onnx index measure search export serve verify published \
+	share fetch-results check-shared schema test test-quick check docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -52,8 +52,17 @@ onnx: .venv/.onnx ## the network of CELL=method-quantizer-bits[-seed] as an ONNX
 index: .venv/.search ## a search index by the codes of CELL=method-quantizer-bits[-seed] (ARGS="--kind hnsw")
 	@python -m pipeline index "$$CELL" $(ARGS)
 
+measure: .venv/.search ## recall, speed and memory of all kinds of index on the codes of CELL
+	@python -m pipeline measure "$$CELL"
+
+search: .venv/.search ## the images of INDEX=folder nearest to an image, IMAGE=file (ARGS="--json")
+	@python -m pipeline search "$$INDEX" "$$IMAGE" $(ARGS)
+
 export: .venv/.search ## the codes of INDEX=folder for other software, TO=numpy, pgvector, usearch, milvus or qdrant (FOLDER=folder)
 	@python -m pipeline export "$$INDEX" "$$TO" $(if $(FOLDER),"$$FOLDER")
+
+serve: .venv/.search ## a search page and JSON API of INDEX=folder (ARGS="--port 8001")
+	@exec python -m pipeline serve "$$INDEX" $(ARGS)
 
 verify: .venv/.repro ## check that every number in the tables follows from the stored codes
 	@python -m pipeline verify

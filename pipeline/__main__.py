@@ -137,7 +137,7 @@ def onnx(cell: str, file: Path) -> int:
     "--add", "source", type=click.Path(path_type=Path), help="Add this folder of images to the INDEX instead."
 )
 def index(name: str, kind: str, target: Path | None, source: Path | None) -> int:
-    """Build a search index of all images by the codes of CELL (method-quantizer-bits: the best seed by validation)."""
+    """Build a search index of all images by the codes of CELL, or add images to an INDEX."""
     from pipeline.operations.search.add import add
     from pipeline.operations.search.build import build
 
@@ -178,6 +178,21 @@ def export(folder: Path, target: str, out: Path | None) -> int:
     from pipeline.operations.search.export import export as write
 
     return command(lambda: write(folder, target, out))
+
+
+@commands.command()
+@click.argument("folder", metavar="INDEX", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", help="Address to listen on (127.0.0.1: this machine only).")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on (8000); 0 is a free one.")
+def serve(folder: Path, host: str, port: int) -> int:
+    """Serve an INDEX as a search page and a JSON API."""
+
+    def run() -> str:
+        from pipeline.operations.search.serve.server import serve as until_ended
+
+        return until_ended(folder, host, port)
+
+    return command(run)
 
 
 @commands.command()

@@ -150,6 +150,18 @@ class Items:
             raise UserError(f"no item {id_}; expected 0 to {self.count() - 1}")
         return np.frombuffer(row[0], np.uint8)[None]
 
+    def codes_of(self, ids: Sequence[int]) -> Packed:
+        """The codes (n, ceil(K / 8)) of the items with these ids, in this order.
+
+        Raises:
+            UserError: no item has one of the ids.
+        """
+        marks = ", ".join("?" * len(ids))
+        found = dict(self._connection.execute(f"SELECT id, code FROM items WHERE id IN ({marks})", list(ids)))
+        if absent := [id_ for id_ in ids if id_ not in found]:
+            raise UserError(f"no item {absent[0]}; expected 0 to {self.count() - 1}")
+        return np.frombuffer(b"".join(found[id_] for id_ in ids), np.uint8).reshape(len(ids), -1)
+
     def codes(self, first: int = 0, last: int | None = None) -> Iterator[Packed]:
         """Yield the codes (b, ceil(K / 8)) of the items from ``first`` to before ``last`` in order, in blocks."""
         end = self.count() if last is None else last
