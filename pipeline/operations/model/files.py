@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.encoding.device import Compute
@@ -40,7 +40,8 @@ def write(params: Params, cell: Cell, folder: Path) -> None:
     used = used_params(params, cell, layout, _record(cell, layout))
     data = read_json(layout.data / "manifest.json")
     about = _about(used, cell, layout, data)
-    save_file(_state(used, cell, layout, about), folder / WEIGHTS)
+    # Not save_file, whose file only its owner may read.
+    (folder / WEIGHTS).write_bytes(save(_state(used, cell, layout, about)))
     write_json(folder / ABOUT, about)
 
 
