@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.operations.search import kinds
+from pipeline.operations.search.distinct import Distances, Distinct, Ids, files
 from pipeline.operations.search.items import Item, Items, Packed
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.outputs import read_json, write_json
@@ -35,7 +34,7 @@ class Index:
     """An index in a folder. It is what ``build`` or ``add`` finished last; later additions don't change it.
 
     Args:
-        folder: ``manifest.json``, ``items.sqlite``, ``index-<items>.faiss`` and ``model/``.
+        folder: ``manifest.json``, ``items.sqlite``, ``index-<items>.faiss``, ``index-<items>.faiss.npy``, ``model/``.
 
     Attributes:
         manifest: the content of ``manifest.json``.
@@ -53,7 +52,7 @@ class Index:
         self.items = Items(folder / ITEMS)
         if self.items.count() < self.count:
             raise UserError(f"{folder / ITEMS}: items are missing; build the index again")
-        self._faiss = kinds.read(folder / self.manifest["index"])
+        self._codes = Distinct.read(folder / self.manifest["index"])
         self._lock = threading.Lock()  # faiss's counters and HNSW's visited table aren't for several threads
 
     def search(self, codes: Packed, count: int, radius: int | None = None) -> list[list[Found]]:
@@ -80,14 +79,12 @@ class Index:
         distances, ids = self.nearest(codes, min(count, self.count))
         return [self._found(*pair, radius) for pair in zip(distances, ids, strict=True)]
 
-    def nearest(self, codes: Packed, count: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Distances and ids (q, count) as faiss returns them, with each row sorted; an id of -1 is no result."""
+    def nearest(self, codes: Packed, count: int) -> tuple[Distances, Ids]:
+        """Distances and ids (q, count), see ``Distinct.search``."""
         with self._lock:
-            distances, ids = self._faiss.search(np.ascontiguousarray(codes), count)
-        order = np.lexsort((ids, distances), axis=1)
-        return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
+            return self._codes.search(codes, count)
 
-    def _found(self, distances: npt.NDArray[np.int32], ids: npt.NDArray[np.int64], radius: int | None) -> list[Found]:
+    def _found(self, distances: Distances, ids: Ids, radius: int | None) -> list[Found]:
         kept = ids >= 0
         if radius is not None:
             kept &= distances <= radius
@@ -124,24 +121,26 @@ def publish(folder: Path, kind: str, about: dict[str, Any]) -> None:
     """
     items = Items(folder / ITEMS)
     count = items.count()
-    index = kinds.made(kind, 8 * -(-about["code_length"] // 8), count, lambda: items.codes(0, count))
+    index = Distinct.of(kind, items.codes(0, count))
     items.close()
-    name = f"index-{count}.faiss"
-    kinds.write(index, folder / f"{name}.partial")
-    os.replace(folder / f"{name}.partial", folder / name)
-    files = [name, *sorted(f"{MODEL}/{file.name}" for file in (folder / MODEL).iterdir())]
+    written = folder / f"index-{count}.faiss"
+    index.write(written)
+    own = [file.name for file in files(written)]
     manifest = {
         **about,
         "format": FORMAT,
         "kind": kind,
         "count": count,
-        "index": name,
-        "files": {file: file_digest(folder / file) for file in files},
+        "index": written.name,
+        "files": {
+            file: file_digest(folder / file)
+            for file in [*own, *sorted(f"{MODEL}/{file.name}" for file in (folder / MODEL).iterdir())]
+        },
     }
     write_json(folder / f"{MANIFEST}.partial", manifest)
     os.replace(folder / f"{MANIFEST}.partial", folder / MANIFEST)
     for old in folder.glob("index-*.faiss*"):
-        if old.name != name:
+        if old.name not in own:
             old.unlink()
 
 

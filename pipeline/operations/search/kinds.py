@@ -21,7 +21,7 @@ def flat(bits: int, count: int) -> Any:
 
 
 def hnsw(bits: int, count: int, *, neighbours: int = 32, build: int = 80, search: int = 128) -> Any:
-    """A graph of neighbours (Malkov & Yashunin 2020). Among many equal codes it may miss some that are as near."""
+    """A graph of neighbours (Malkov & Yashunin 2020)."""
     index = _faiss().IndexBinaryHNSW(bits, neighbours)
     index.hnsw.efConstruction, index.hnsw.efSearch = build, search
     return index

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.codes import unpack_labels
 from pipeline.operations.model.choice import named
-from pipeline.operations.search import kinds
+from pipeline.operations.search.distinct import Distinct
 from pipeline.operations.search.items import Packed
 from pipeline.params import Params
 from pipeline.runtime import stored
@@ -87,18 +87,18 @@ class _Task:
             self.labels[part] = unpack_labels(stored.array(folder / f"{part}_labels.npy", "uint8", 2), classes)
             self.rows[part] = stored.array(folder / f"{part}_indices.npy", "int64", 1)
         self.rank = min(RANK, len(self.codes["database"]))
-        exact = kinds.made("flat", self.bits, len(self.codes["database"]), self._blocks)
+        exact = Distinct.of("flat", [self.codes["database"]])
         #: (q,) distance of each query's exact 100th.
         self.farthest = exact.search(self.codes["query"], self.rank)[0].max(axis=1)
 
     def binary(self, kind: str, parameters: dict[str, int]) -> Iterator[dict[str, Any]]:
         """The row of one kind with its parameters."""
         start = time.perf_counter()
-        index = kinds.made(kind, self.bits, len(self.codes["database"]), self._blocks, **parameters)
+        index = Distinct.of(kind, [self.codes["database"]], **parameters)
         seconds = time.perf_counter() - start
         (distances, ids), rate = _timed(lambda: index.search(self.codes["query"], self.rank), len(self.codes["query"]))
         found = (ids >= 0) & (distances <= self.farthest[:, None])
-        yield self._row(kind, parameters, float(found.mean()), ids, rate, kinds.size(index), seconds)
+        yield self._row(kind, parameters, float(found.mean()), ids, rate, index.size, seconds)
 
     def floats(self, params: Params) -> Iterator[dict[str, Any]]:
         """Rows of a search by float features, exact and by a product quantizer; none if there are no features."""
@@ -127,9 +127,6 @@ class _Task:
             recall = float(np.mean([len(np.intersect1d(*pair)) / self.rank for pair in zip(ids, exact, strict=True)]))
             said = {"probes": product.nprobe, "bytes": size} if index is product else {"bytes": 4 * width}
             yield self._row(kind, said, recall, ids, rate, len(faiss.serialize_index(index)), seconds)
-
-    def _blocks(self) -> Iterator[Packed]:
-        yield self.codes["database"]
 
     def _row(
         self, kind: str, parameters: dict[str, int], recall: float, ids: Ids, rate: float, size: int, seconds: float

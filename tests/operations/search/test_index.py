@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.operations.search import kinds
+from pipeline.operations.search.distinct import Distinct
 from pipeline.operations.search.index import ITEMS, MODEL, Index, locked, publish
 from pipeline.operations.search.items import Items, Packed, Row, content
 from pipeline.runtime.errors import UserError
@@ -68,6 +69,30 @@ def test_each_kind_finds_the_nearest(kind: str, recall: float, bits: int) -> Non
     assert np.mean(within) >= recall
 
 
+@pytest.mark.parametrize(("bits", "clusters"), [(8, 0), (12, 0), (64, 3), (72, 0), (128, 3)])
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+def test_items_with_equal_codes_are_found_by_distance_and_id(
+    kind: str, bits: int, clusters: int, tmp_path: Path
+) -> None:
+    database, queries = codes(600, bits, clusters), codes(20, bits, clusters)
+    database[300:] = database[:300][random.integers(0, 40, 300)]  # 40 codes with some 8 items each
+    made = Distinct.of(kind, blocks(database, 128))
+    made.write(tmp_path / "index.faiss")
+    for index in (made, Distinct.read(tmp_path / "index.faiss")):
+        # A graph may have no way from one far cluster to the next, so it is not asked for all items.
+        for count in (1, 7, 100, 600) if kind == "flat" else (1, 7, 50):
+            distances, ids = index.search(queries, count)
+            expected = brute_force(queries, database, count)
+            assert (distances.tolist(), ids.tolist()) == expected or kind == "hnsw"
+            near = distances <= np.array(expected[0])[:, -1:]
+            assert (near & (distances >= 0)).mean() >= (1 if kind == "flat" else 0.9)
+
+
+def test_fewer_items_than_asked_for_leave_the_rest_empty() -> None:
+    distances, ids = Distinct.of("flat", [codes(3, 16)]).search(codes(2, 16), 5)
+    assert (ids[:, 3:] == -1).all() and (distances[:, 3:] == -1).all() and (ids[:, :3] >= 0).all()
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UserError, match="unknown kind of index 'tree'; expected one of flat, hnsw, ivf, multihash"):
         kinds.made("tree", 16, 1, lambda: blocks(codes(1, 16)))
@@ -127,7 +152,7 @@ def test_what_is_added_counts_when_it_is_published(tmp_path: Path) -> None:
     assert Index(folder).count == 8
     assert Index(folder).search(more[:1], 8)[0][0].distance == 0
     assert len(before.search(more[:1], 8)[0]) == 5, "who opened it before goes on with what was there"
-    assert [file.name for file in folder.glob("index-*")] == ["index-8.faiss"]
+    assert [file.name for file in sorted(folder.glob("index-*"))] == ["index-8.faiss", "index-8.faiss.npy"]
 
 
 def test_one_process_at_a_time_adds(tmp_path: Path) -> None:
