@@ -45,6 +45,15 @@ class Encoder:
 
     Attributes:
         code_length: K, the number of bits.
+
+    Examples:
+        A network with random weights; ``Encoder.load(folder)`` loads a trained one.
+
+        >>> from pipeline.encoding.network import build
+        >>> section = {"name": "cnn", "weights": "none", "input_size": 8, "frozen": False}
+        >>> network = build(section, 16, Compute(torch.device("cpu"), "float32")).eval()
+        >>> Encoder(network, image_size=8).codes_of(np.zeros((3, 8, 8, 3), np.uint8)).shape
+        (3, 2)
     """
 
     def __init__(self, network: HashNetwork, image_size: int | None, num_features: int | None = None) -> None:
