@@ -16,16 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from pipeline.operations.search import kinds
 from pipeline.operations.search.distinct import files
 from pipeline.operations.search.index import ITEMS, MODEL, Index, publish
-from pipeline.operations.search.items import Items, Row
+from pipeline.operations.search.items import Items, Packed, Row
 
 BLOCK, QUERIES, COUNT, REPEATS = 100_000, 100, 100, 3
-Packed = npt.NDArray[np.uint8]
 
 
 def drawn(size: int, bits: int, seed: int = 0) -> Iterator[Packed]:
@@ -69,7 +67,7 @@ def row(kind: str, size: int, bits: int) -> str:
         each = best(lambda: [index.nearest(query[None], COUNT) for query in queries]) / QUERIES
         ours = best(lambda: index.nearest(queries, COUNT)) / QUERIES
         megabytes = sum(file.stat().st_size for file in files(index.folder / index.manifest["index"])) / 2**20
-        bare = kinds.made(kind, bits, size, lambda: drawn(size, bits)) if kind == "flat" else None
+        bare = kinds.made(kind, np.concatenate(list(drawn(size, bits)))) if kind == "flat" else None
         faiss = f"{1000 * best(lambda: bare.search(queries, COUNT)) / QUERIES:.3f}" if bare else "not built"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return (

@@ -3,7 +3,6 @@
 Each command imports what it needs when it runs, so that ``--help`` doesn't wait for torch, DVC and MLflow.
 """
 
-import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,13 +35,13 @@ def commands() -> None:
 @commands.command("list")
 def list_names() -> int:
     """List what can be named in params.yaml: methods, quantizers, datasets, protocols, backbones."""
+    from pipeline.params.signatures import title
+
     lines = []
     for package in PACKAGES:
         lines.append(f"\n{package}")
         for name in file_names(HERE / package):
-            # Read off the file: importing a method would import torch.
-            text = ast.get_docstring(ast.parse((HERE / package / f"{name}.py").read_text(encoding="utf-8"))) or ""
-            lines.append(f"  {name:<20}{text.splitlines()[0].removeprefix(f'``{name}``: ')}")
+            lines.append(f"  {name:<20}{title(HERE / package / f'{name}.py').removeprefix(f'``{name}``: ')}")
     return said("\n".join(lines))
 
 

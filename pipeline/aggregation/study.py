@@ -73,8 +73,8 @@ def write(params: Params, layout: Layout, target: Path) -> None:
     lengths = {"informativeness": params["informativeness"]["bits"]}
     tables = {}
     for name, of in compared.items():
-        rows = table[table["bits"].isin(lengths.get(name, params["grid"]["bits"]))]
-        these = {group: why for group, why in groups.items() if group.bits in lengths.get(name, [group.bits])}
+        bits = lengths.get(name, params["grid"]["bits"])
+        rows, these = table[table["bits"].isin(bits)], {group: groups[group] for group in groups if group.bits in bits}
         if of and len(rows):
             tables[name] = result_table(rows, of, paired=params["statistics"]["paired"], groups=these)
     tables |= {"cells": table, "history": over_seeds(there, layout, "history.csv", ["epoch"])}

@@ -62,8 +62,7 @@ def add(folder: Path, source: Path) -> str:
         if not added and not there:
             raise UserError(f"{source}: nothing to add" + (f"; {bad[0]}" if bad else ""))
         if added or unfinished:
-            about = {k: v for k, v in index.manifest.items() if k not in ("format", "kind", "count", "index", "files")}
-            publish(folder, index.manifest["kind"], about)
+            publish(folder, index.manifest["kind"], index.manifest)
     lines = [f"{folder}: {added:,} added, {there:,} were there already, {len(bad):,} can't be read"]
     if unfinished:
         lines.append(f"{unfinished:,} of them an earlier call had added before it ended")

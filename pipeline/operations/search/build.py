@@ -47,8 +47,7 @@ def build(params: Params, name: str, kind: str, target: Path | None = None) -> s
     Raises:
         UserError: unknown cell or kind, or results are missing or of other params.
     """
-    if kind not in kinds.KINDS:
-        raise UserError(f"unknown kind of index {kind!r}; expected one of {', '.join(kinds.KINDS)}")
+    kinds.check(kind)
     layout, cell = Layout(params["study"]), named_cell(params, name, "index")
     chosen = _chosen(params, name, cell)
     target = target or layout.folder / "index" / f"{cell.name}-{kind}"

@@ -18,8 +18,6 @@ from pipeline.runtime.errors import UserError
 
 Distances = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.int64]
-#: Codes given to faiss at a time.
-BLOCK = 1 << 16
 
 
 class Distinct:
@@ -50,16 +48,7 @@ class Distinct:
         """
         all_codes = np.concatenate(list(codes))
         starts, items = _grouped(all_codes)
-        different = all_codes[items[starts[:-1]]]
-        blocks = range(0, len(different), BLOCK)
-        index = kinds.made(
-            kind,
-            8 * different.shape[1],
-            len(different),
-            lambda: (different[b : b + BLOCK] for b in blocks),
-            **parameters,
-        )
-        return cls(index, starts, items)
+        return cls(kinds.made(kind, all_codes[items[starts[:-1]]], **parameters), starts, items)
 
     def search(self, queries: Packed, count: int) -> tuple[Distances, Ids]:
         """The nearest items of each query, in the order of distance and id.

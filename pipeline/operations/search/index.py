@@ -49,9 +49,7 @@ class Index:
         self.folder, self.manifest = folder, checked(folder)
         self.count: int = self.manifest["count"]
         self.code_length: int = self.manifest["code_length"]
-        self.items = Items(folder / ITEMS)
-        if self.items.count() < self.count:
-            raise UserError(f"{folder / ITEMS}: items are missing; build the index again")
+        self.items = items_of(folder, self.manifest)
         self._codes = Distinct.read(folder / self.manifest["index"])
         self._lock = threading.Lock()  # faiss's counters and HNSW's visited table aren't for several threads
 
@@ -109,6 +107,18 @@ def checked(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def items_of(folder: Path, manifest: dict[str, Any]) -> Items:
+    """Open the items of an index.
+
+    Raises:
+        UserError: there are fewer than the manifest says, or the file can't be read.
+    """
+    items = Items(folder / ITEMS)
+    if items.count() < manifest["count"]:
+        raise UserError(f"{folder / ITEMS}: items are missing; build the index again")
+    return items
+
+
 def publish(folder: Path, kind: str, about: dict[str, Any]) -> None:
     """Write the faiss index of all items, then the manifest, which makes both valid in one step.
 
@@ -117,7 +127,7 @@ def publish(folder: Path, kind: str, about: dict[str, Any]) -> None:
     Args:
         folder: with ``items.sqlite`` and ``model/``.
         kind: see ``kinds.KINDS``.
-        about: what else the manifest says.
+        about: what else the manifest says; what it says of the files is replaced.
     """
     items = Items(folder / ITEMS)
     count = items.count()

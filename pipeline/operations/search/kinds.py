@@ -1,16 +1,13 @@
 """The kinds of faiss index for binary codes: one exact, three approximate."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from pipeline.operations.search.items import Packed
 from pipeline.runtime.errors import UserError
 
-Packed = npt.NDArray[np.uint8]
 #: Codes that train the centroids of ``ivf``, at most, for each centroid; faiss uses no more.
 PER_CENTROID = 256
 
@@ -57,14 +54,22 @@ def multihash(bits: int, count: int, *, tables: int | None = None, flips: int = 
 KINDS: dict[str, Callable[..., Any]] = {"flat": flat, "hnsw": hnsw, "ivf": ivf, "multihash": multihash}
 
 
-def made(kind: str, bits: int, count: int, codes: Callable[[], Iterator[Packed]], **parameters: Any) -> Any:
+def check(kind: str) -> None:
+    """Refuse a kind that there isn't.
+
+    Raises:
+        UserError: ``kind`` is no key of ``KINDS``.
+    """
+    if kind not in KINDS:
+        raise UserError(f"unknown kind of index {kind!r}; expected one of {', '.join(KINDS)}")
+
+
+def made(kind: str, codes: Packed, **parameters: Any) -> Any:
     """Build an index.
 
     Args:
         kind: a key of ``KINDS``.
-        bits: 8 x bytes of a code.
-        count: number of codes.
-        codes: yields all codes in blocks (b, bits / 8); called once to train and once to add.
+        codes: (n, bytes) packed codes.
         parameters: the kind's own.
 
     Returns:
@@ -73,23 +78,13 @@ def made(kind: str, bits: int, count: int, codes: Callable[[], Iterator[Packed]]
     Raises:
         UserError: unknown kind, or faiss is not installed.
     """
-    if kind not in KINDS:
-        raise UserError(f"unknown kind of index {kind!r}; expected one of {', '.join(KINDS)}")
-    index = KINDS[kind](bits, count, **parameters)
+    check(kind)
+    index = KINDS[kind](8 * codes.shape[1], len(codes), **parameters)
     if not index.is_trained:
-        index.train(_sample(codes(), count, PER_CENTROID * index.nlist))
-    for block in codes():
-        index.add(block)
+        # Evenly spaced codes.
+        index.train(codes[:: max(1, math.ceil(len(codes) / (PER_CENTROID * index.nlist)))])
+    index.add(codes)
     return index
-
-
-def _sample(blocks: Iterator[Packed], count: int, wanted: int) -> Packed:
-    """At most ``wanted`` codes, evenly spaced, so that memory stays bounded."""
-    step, start, kept = max(1, math.ceil(count / wanted)), 0, []
-    for block in blocks:
-        kept.append(block[-start % step :: step])
-        start += len(block)
-    return np.concatenate(kept)
 
 
 def write(index: Any, file: Path) -> None:

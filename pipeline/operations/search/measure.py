@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.codes import unpack_labels
 from pipeline.operations.model.choice import named
-from pipeline.operations.search.distinct import Distinct
+from pipeline.operations.search.distinct import Distinct, Ids
 from pipeline.operations.search.items import Packed
 from pipeline.params import Params
 from pipeline.runtime import stored
@@ -27,7 +27,6 @@ SETTINGS: list[tuple[str, dict[str, int]]] = [
     *[("ivf", {"probes": probes}) for probes in (1, 4, 16, 64)],
     *[("multihash", {"flips": flips}) for flips in (0, 1, 2)],
 ]
-Ids = npt.NDArray[np.int64]
 
 
 def measure(params: Params, name: str) -> str:
@@ -57,8 +56,7 @@ def measure(params: Params, name: str) -> str:
     layout = Layout(params["study"])
     cell = named(params, name, "measure")
     task = _Task(layout, cell)
-    rows = [row for kind, parameters in SETTINGS for row in task.binary(kind, parameters)]
-    rows += task.floats(params)
+    rows = [*(task.binary(*setting) for setting in SETTINGS), *task.floats(params)]
     table = pd.DataFrame(rows)
     target = layout.folder / "index" / f"{cell.name}.measured"
     with atomic_folder(target, target.with_name(f".{target.name}.partial")) as folder:
@@ -97,14 +95,14 @@ class _Task:
         #: (q,) distance of each query's exact 100th.
         self.farthest = exact.search(self.codes["query"], self.rank)[0].max(axis=1)
 
-    def binary(self, kind: str, parameters: dict[str, int]) -> Iterator[dict[str, Any]]:
+    def binary(self, kind: str, parameters: dict[str, int]) -> dict[str, Any]:
         """The row of one kind with its parameters."""
         start = time.perf_counter()
         index = Distinct.of(kind, [self.codes["database"]], **parameters)
         seconds = time.perf_counter() - start
         (distances, ids), rate = _timed(lambda: index.search(self.codes["query"], self.rank), len(self.codes["query"]))
         found = (ids >= 0) & (distances <= self.farthest[:, None])
-        yield self._row(kind, parameters, float(found.mean()), ids, rate, index.size, seconds)
+        return self._row(kind, parameters, float(found.mean()), ids, rate, index.size, seconds)
 
     def floats(self, params: Params) -> Iterator[dict[str, Any]]:
         """Rows of a search by float features, exact and by a product quantizer; none if there are no features."""

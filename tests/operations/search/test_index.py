@@ -58,7 +58,7 @@ def folder_with(tmp_path: Path, database: Packed, kind: str = "flat") -> Path:
 def test_each_kind_finds_the_nearest(kind: str, recall: float, bits: int) -> None:
     database, queries = codes(2000, bits, 20), codes(20, bits, 20)
     queries[:10] = database[:10]
-    index = kinds.made(kind, bits, len(database), lambda: blocks(database))
+    index = kinds.made(kind, database)
     assert index.ntotal == len(database)
     distances, _ = index.search(queries[:10], 1)
     assert (distances[:, 0] == 0).all(), "an item is its own nearest"
@@ -95,7 +95,7 @@ def test_fewer_items_than_asked_for_leave_the_rest_empty() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UserError, match="unknown kind of index 'tree'; expected one of flat, hnsw, ivf, multihash"):
-        kinds.made("tree", 16, 1, lambda: blocks(codes(1, 16)))
+        kinds.made("tree", codes(1, 16))
 
 
 def test_a_search_returns_items_in_order_of_distance_and_id(tmp_path: Path) -> None:

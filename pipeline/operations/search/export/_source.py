@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.operations.search.index import ITEMS, checked
-from pipeline.operations.search.items import BLOCK, Items, Packed
-from pipeline.runtime.errors import UserError
+from pipeline.operations.search.index import checked, items_of
+from pipeline.operations.search.items import BLOCK, Packed
 
 #: What ``export.json`` tells of the index.
 KEPT = ("study", "cell", "code_length", "bit", "count", "dataset", "content_hash", "classes")
@@ -55,9 +54,7 @@ class Source:
         self.code_length: int = manifest["code_length"]
         self.width = -(-self.code_length // 8)
         self.about: dict[str, Any] = {key: manifest[key] for key in KEPT if key in manifest}
-        self._items = Items(folder / ITEMS)
-        if self._items.count() < self.count:
-            raise UserError(f"{folder / ITEMS}: items are missing; build the index again")
+        self._items = items_of(folder, manifest)
 
     def blocks(self) -> Iterator[Block]:
         """All items, with a progress bar."""
