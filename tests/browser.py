@@ -44,13 +44,11 @@ class Browser:
         # Above 4, so that neither is overwritten when they become the child's 3 and 4.
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 20) for fd in (theirs_in, theirs_out)]
 
-        def to_3_and_4() -> None:
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
-
-        command = [CHROMIUM, *(f"--{name}" for name in _SWITCHES), f"--user-data-dir={scratch / 'profile'}"]
+        switches = [*(f"--{name}" for name in _SWITCHES), f"--user-data-dir={scratch / 'profile'}"]
+        # A shell sets the child's 3 and 4: Python code between fork and exec isn't safe where threads run.
+        run = f'exec "$0" "$@" 3<&{high[0]} 4>&{high[1]}'
         self._process = subprocess.Popen(
-            [*command, "about:blank"], preexec_fn=to_3_and_4, pass_fds=(3, 4),
+            ["bash", "-c", run, CHROMIUM, *switches, "about:blank"], pass_fds=high,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         for fd in (theirs_in, theirs_out, *high):
