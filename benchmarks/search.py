@@ -5,7 +5,7 @@
 Codes are drawn as after some training: 1,000 centers with a tenth of the bits flipped, in blocks, so that memory grows
 only with the index. *Ours* is ``Index.nearest``, which searches the different codes and sorts their items by distance
 and id; *faiss* is the loop of faiss's own benchmarks: ``search`` of all queries at once in an ``IndexBinaryFlat`` of
-all codes. Both use one thread.
+all codes. Both use one thread. Building starts from an index's items, which are there.
 """
 
 import argparse
@@ -36,16 +36,13 @@ def drawn(size: int, bits: int, seed: int = 0) -> Iterator[Packed]:
         yield centers[random.integers(0, len(centers), rows)] ^ flipped
 
 
-def opened(folder: Path, kind: str, size: int, bits: int) -> Index:
-    """An index over drawn codes. Its items have neither names nor thumbnails."""
-    folder.mkdir()
-    (folder / MODEL).mkdir()
+def filled(folder: Path, size: int, bits: int) -> None:
+    """Write the items of drawn codes, which have neither names nor thumbnails."""
+    (folder / MODEL).mkdir(parents=True)
     items = Items(folder / ITEMS, writable=True)
     for block in drawn(size, bits):
         items.add(Row("", [], b"", code, None) for code in block)
     items.close()
-    publish(folder, kind, {"code_length": bits})
-    return Index(folder)
 
 
 def best(run: Callable[[], object]) -> float:
@@ -58,12 +55,13 @@ def best(run: Callable[[], object]) -> float:
     return min(seconds)
 
 
-def row(kind: str, size: int, bits: int) -> str:
+def row(folder: Path, kind: str, size: int, bits: int) -> str:
     queries = next(drawn(QUERIES, bits, seed=2))
-    with TemporaryDirectory() as folder, threadpool_limits(1):
+    with threadpool_limits(1):
         start = time.perf_counter()
-        index = opened(Path(folder) / "index", kind, size, bits)
+        publish(folder, kind, {"code_length": bits})
         built = time.perf_counter() - start
+        index = Index(folder)
         each = best(lambda: [index.nearest(query[None], COUNT) for query in queries]) / QUERIES
         ours = best(lambda: index.nearest(queries, COUNT)) / QUERIES
         megabytes = sum(file.stat().st_size for file in files(index.folder / index.manifest["index"])) / 2**20
@@ -87,8 +85,10 @@ def main() -> None:
     )  # fmt: skip
     print(f"| kind | {' | '.join(names)} |\n| --- |{' ---: |' * len(names)}")
     for size in given.sizes:
-        for kind in given.kinds:
-            print(row(kind, size, given.bits), flush=True)
+        with TemporaryDirectory() as folder:
+            filled(Path(folder) / "index", size, given.bits)
+            for kind in given.kinds:
+                print(row(Path(folder) / "index", kind, size, given.bits), flush=True)
 
 
 if __name__ == "__main__":

@@ -61,16 +61,17 @@ def test_the_three_steps_of_the_docs(project: Project) -> None:
         file = project.folder / name
         file.write_text(insert_below(file.read_text(), heading.rstrip(":\n"), line=line))
 
-    assert new_files(project) == {"pipeline/methods/dsh.py", "tests/methods/test_dsh.py"}
+    assert new_files(project) == {"pipeline/methods/contrastive.py", "tests/methods/test_contrastive.py"}
     assert project.run("git", "diff", "--name-only").stdout.split() == ["params.yaml", "studies/defaults.yaml"]
 
-    tested = project.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods", "-k", "dsh")
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tested = project.run(*pytest_, "tests/methods", "-k", "contrastive")
     assert int(re.search(r"(\d+) passed", tested.stdout)[1]) > 10  # type: ignore[index]
     listed = project.run("python", "-m", "pipeline", "list").stdout
-    assert "deep supervised hashing (Liu, Wang, Shan & Chen, CVPR 2016)" in listed
-    leave_only(project, "dsh", ["original"])
-    assert "cells/evaluate/dvc.yaml:evaluate@dsh-original-16-0" in project.repro()
-    assert "dsh" in (project.results / "tables" / "results.csv").read_text()
+    assert "contrastive loss of outputs (Hadsell, Chopra & LeCun, CVPR 2006)" in listed
+    leave_only(project, "contrastive", ["original"])
+    assert "cells/evaluate/dvc.yaml:evaluate@contrastive-original-16-0" in project.repro()
+    assert "contrastive" in (project.results / "tables" / "results.csv").read_text()
 
 
 @pytest.mark.xdist_group("extending")

@@ -119,3 +119,8 @@ def similar(labels: Tensor, others: Tensor) -> Tensor:
 def sign(x: Tensor) -> Tensor:
     """-1.0 or +1.0 by the sign of each value, with sign(0) = +1, in the precision of ``x``."""
     return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
+
+
+def exact(x: Tensor) -> Tensor:
+    """In float32 at least: sums and differences of many numbers are too inexact in lower precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -54,27 +54,28 @@ def _with_sign(typing_context: Any, x: Any, y: Any) -> Any:
 
 # A sum's terms may be added in any order, or the loop is not vectorised. Infinity and NaN keep their meaning.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
-def cost_and_coefficients(psi, weights, sets):  # type: ignore[no-untyped-def]
+def cost_and_coefficients(psi, weights, sets, margin):  # type: ignore[no-untyped-def]
     """Replace psi by the derivative of the cost with respect to psi; return the cost.
 
-    The formula is that of ``_pairs._cost_and_coefficients``. With z = +-psi and e = exp(-|z|), log(1 + exp z) is
-    max(z, 0) + log(1 + e), and sigmoid(z) is 1 / (1 + e), or e / (1 + e) if z < 0. Both are computed to base 2.
+    The formula is that of ``_pairs._cost_and_coefficients``. With z = margin +- psi and e = exp(-|z|), log(1 + exp z)
+    is max(z, 0) + log(1 + e), and sigmoid(z) is 1 / (1 + e), or e / (1 + e) if z < 0. Both are computed to base 2.
 
     Args:
         psi: (m, b) float32, overwritten.
         weights: (G, b) float32.
         sets: (m,) int64, the row of ``weights`` for each row of ``psi``.
+        margin: a float32 number.
 
     Returns:
         A float64 number. Each row is summed in float32, the rows in float64.
     """
-    total = 0.0
+    total, margin = 0.0, margin * _LOG2_E
     for j in range(psi.shape[0]):
         row, weight = psi[j], weights[sets[j]]
         part = _ZERO
         for i in range(len(row)):
             w = weight[i]
-            z = _with_sign(row[i], w) * _LOG2_E
+            z = _with_sign(row[i], w) * _LOG2_E + margin
             y = min(abs(z), _LARGEST)
             n = np.int32(y + _HALF)
             r = y - np.float32(n)

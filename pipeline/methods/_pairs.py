@@ -1,10 +1,11 @@
 """The pairwise likelihood of a batch and other images, with a weight for each pair."""
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -16,12 +17,12 @@ _BLOCK = 1 << 18
 _SMALL = 1 << 18
 
 
-def likelihood(codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+def likelihood(codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor, margin: float = 0.0) -> Tensor:
     """Weighted negative log-likelihood of pairs, mean_ij |w_ij| (log(1 + exp psi_ij) - s_ij psi_ij).
 
     The model is P(s_ij = 1) = sigmoid(psi_ij) with psi_ij = codes_i . others_j (Li et al. 2016, DPSH, eq. 2). The cost
     of a similar pair is log(1 + exp -psi), that of a dissimilar pair log(1 + exp psi), so the sign of a weight can
-    say which one it is. All images of a label set have the same weights.
+    say which one it is. All images of a label set have the same weights. A margin is added to both exponents.
 
     Gradients go to ``codes`` and ``others``. They are computed together with the cost, so no (b, n) matrix is kept for
     the backward pass. They can't be differentiated again.
@@ -31,11 +32,12 @@ def likelihood(codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor) -> 
         others: (n, K).
         weights: (G, b), of each label set and each image of the batch; see ``signed`` and ``weighted``.
         sets: (n,) int64, the label set of each of the others.
+        margin: how far psi has to be on the right side of 0.
 
     Returns:
         A 0-dim tensor.
     """
-    cost: Tensor = _Likelihood.apply(codes, others, weights, sets)
+    cost: Tensor = _Likelihood.apply(codes, others, weights, sets, margin)
     return cost
 
 
@@ -72,21 +74,21 @@ class _Likelihood(torch.autograd.Function):
     """``likelihood``; on a CPU it goes through the pairs in blocks, elsewhere all pairs are one block."""
 
     @staticmethod
-    def forward(ctx: Any, codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+    def forward(ctx: Any, codes: Tensor, others: Tensor, weights: Tensor, sets: Tensor, margin: float) -> Tensor:
         (b, bits), n = codes.shape, len(others)
         step = min(n, max(1, _BLOCK // b)) if codes.device.type == "cpu" else n
-        block, share = codes.new_empty(step, b), 1 / (b * n)
-        compute, costs = _engine(codes, n), []
+        compute, costs, share = engine(codes, n, margin), [], 1 / (b * n)
         # (K, b), because the product is a little quicker than its transpose.
-        for_codes = codes.new_empty(bits, b)
+        for_codes = codes.new_zeros(bits, b)
         for_others = torch.empty_like(others) if ctx.needs_input_grad[1] else None
         for start in range(0, n, step):
             part = others[start : start + step]
-            psi = torch.mm(part, codes.T, out=block[: len(part)])
+            # Not by `out=` or `addmm_`: on a CPU, pipeline.encoding.products replaces the plain product alone.
+            psi = torch.mm(part, codes.T)
             costs.append(compute(psi, weights, sets[start : start + step]))
-            for_codes.addmm_(part.T, psi, beta=int(start > 0), alpha=share)
+            for_codes.add_(torch.mm(part.T, psi), alpha=share)
             if for_others is not None:
-                for_others[start : start + step].addmm_(psi, codes, beta=0, alpha=share)
+                for_others[start : start + step] = share * torch.mm(psi, codes)
         ctx.save_for_backward(for_codes.T, for_others)
         return share * reduce(add, costs)
 
@@ -94,28 +96,40 @@ class _Likelihood(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         for_codes, for_others = ctx.saved_tensors
-        return gradient * for_codes, None if for_others is None else gradient * for_others, None, None
+        return gradient * for_codes, None if for_others is None else gradient * for_others, None, None, None
 
 
-def _engine(codes: Tensor, n: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """What computes a block: compiled code on a CPU if there is enough to do, else torch."""
+def engine(codes: Tensor, n: int, margin: float = 0.0) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """What computes a block of pairs: compiled code on a CPU if there is enough to do, else torch.
+
+    Args:
+        codes: (b, K) or (b, b); their device and precision, and b, are used.
+        n: number of rows that b is combined with.
+        margin: see ``likelihood``.
+
+    Returns:
+        a function of psi (m, b), weights (G, b), sets (m,). It replaces psi by the derivative of the cost with respect
+        to psi, and returns the cost, the sum over the block, a 0-dim tensor.
+    """
     if codes.device.type != "cpu" or codes.dtype != torch.float32 or len(codes) * n < _SMALL:
-        return _cost_and_coefficients
+        return partial(_cost_and_coefficients, margin=margin)
     from pipeline.methods import _compiled  # loads Numba
 
     def compiled(psi: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
-        return psi.new_full((), _compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy()))
+        cost = _compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy(), np.float32(margin))
+        return psi.new_full((), cost)
 
     return compiled
 
 
-def _cost_and_coefficients(psi: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+def _cost_and_coefficients(psi: Tensor, weights: Tensor, sets: Tensor, margin: float) -> Tensor:
     """Replace psi (m, b) by the derivative of the cost with respect to psi, w sigmoid(z); return the cost.
 
-    The cost is sum |w| log(1 + exp z) with z = psi for dissimilar pairs (w > 0) and z = -psi for similar ones.
+    The cost is sum |w| log(1 + exp z) with z = psi + margin for dissimilar pairs (w > 0) and z = margin - psi for
+    similar ones.
     """
     weight = weights.index_select(0, sets)
-    z = psi.mul_(weight.sign())
+    z = psi.mul_(weight.sign()).add_(margin)
     cost = functional.softplus(z).mul_(weight.abs()).sum()
     z.sigmoid_().mul_(weight)
     return cost

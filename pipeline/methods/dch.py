@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method, similar
+from pipeline.methods import Method, exact, similar
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 #: The smallest distance, in bits, that the loss distinguishes. log(1 + gamma / d) must stay finite for two
@@ -66,7 +66,7 @@ class DCH(Method):
 
     def _direction(self, u: Tensor) -> Tensor:
         """Relaxed codes scaled to length 1, in float32 at least; codes near the origin stay near it."""
-        code = self.relax(u.to(torch.promote_types(u.dtype, torch.float32)))
+        code = self.relax(exact(u))
         length: Tensor = torch.linalg.vector_norm(code, dim=1, keepdim=True)
         return code / length.clamp(min=1e-6)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method
+from pipeline.methods import Method, exact
 from pipeline.methods._pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
@@ -42,15 +42,11 @@ class DHN(Method):
         self.quantization = quantization
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        code = self._code(u)
+        code = self.relax(exact(u))
         labels = labels.to(code.dtype)
         # The mean is over all b^2 pairs, b of which are an image with itself and count for nothing.
         weights = signed(labels @ labels.T).fill_diagonal_(0) * (len(u) / max(1, len(u) - 1))
         return likelihood(code / 2, code, weights, torch.arange(len(u), device=u.device))
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        return self.quantization * (self._code(u).abs() - 1).cosh().log().mean()
-
-    def _code(self, u: Tensor) -> Tensor:
-        """Relaxed codes in float32 at least: a sum of b^2 terms is too inexact in lower precision."""
-        return self.relax(u.to(torch.promote_types(u.dtype, torch.float32)))
+        return self.quantization * (self.relax(exact(u)).abs() - 1).cosh().log().mean()

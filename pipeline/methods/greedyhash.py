@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipeline.methods import Method
+from pipeline.methods._classes import cross_entropy, one_label_each
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -52,18 +52,15 @@ class GreedyHash(Method):
         code: Tensor = _Sign.apply(u.to(self.classifier.weight.dtype))
         logits = self.classifier(code)
         labels = labels.to(logits.dtype)
-        single = _one_label_each(labels) if self.single_label is None else self.single_label
-        if single:
-            return functional.cross_entropy(logits, labels)
-        per_class = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-        return per_class.sum(dim=1).mean()
+        single = one_label_each(labels) if self.single_label is None else self.single_label
+        return cross_entropy(logits, labels, single=single)
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         distance = u.to(self.classifier.weight.dtype).abs() - 1
         return self.quantization * distance.abs().pow(3).mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.single_label = _one_label_each(labels)
+        self.single_label = one_label_each(labels)
 
 
 class _Sign(torch.autograd.Function):
@@ -76,7 +73,3 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
-
-
-def _one_label_each(labels: Tensor) -> bool:
-    return bool((labels.sum(dim=1) == 1).all())

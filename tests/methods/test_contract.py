@@ -38,6 +38,8 @@ from tests.losses import (
 from tests.messages import one_line
 
 every_method = pytest.mark.parametrize("name", TRAINED)
+#: Methods that draw codes, others for each position in a batch.
+DRAWS = ("jmlh",)
 both_precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 
 
@@ -88,9 +90,9 @@ def test_losses_are_finite_numbers_with_a_gradient(name: str, case: str, dtype: 
                 assert gradient.isfinite().all()
         assert similarity.dtype == own.dtype == torch.float32
         (gradient,) = torch.autograd.grad(similarity, u, retain_graph=True)
-        # A method that compares the images of a batch with each other loses nothing where there is but one.
+        # A method that compares the images of a batch with each other loses nothing where it has nothing to compare.
         if case in BATCHES:
-            assert gradient.any() or (n == 1 and similarity == 0)
+            assert gradient.any() or (similarity == 0 and (n == 1 or name == "dtsh"))
 
         (similarity + own).backward()  # type: ignore[no-untyped-call]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in method.parameters())
@@ -147,14 +149,16 @@ def losses_of_all(name: str, u: Tensor, labels: Tensor) -> list[float]:
     return [loss(*batch).item() for loss in (method.similarity_loss, method.quantization_loss)]
 
 
-@every_method
+@pytest.mark.parametrize("name", [name for name in TRAINED if name not in DRAWS])
 def test_images_may_be_in_any_order(name: str) -> None:
     u, labels = outputs(12), BATCHES["multi-label"].double().repeat(2, 1)
     order = torch.randperm(12, generator=seeded())
     assert losses_of_all(name, u[order], labels[order]) == pytest.approx(losses_of_all(name, u, labels), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["adsh", "dbdh", "dch", "dhn", "dsdh", "hashnet"])
+@pytest.mark.parametrize(
+    "name", ["adsh", "dbdh", "dch", "dfh", "dhn", "dpsh", "dsdh", "dsh", "dtsh", "hashnet", "idhn", "qsmih"]
+)
 def test_classes_may_be_numbered_in_any_way(name: str) -> None:
     """Where no parameter or center belongs to a class."""
     u, labels = outputs(12), BATCHES["multi-label"].double().repeat(2, 1)
@@ -245,7 +249,8 @@ class Free:
 def test_free_outputs_are_separated_by_class(name: str, own_term: bool) -> None:
     """Without a network between the loss and the outputs, it must solve retrieval."""
     free, order = Free(name, own_term=own_term, rate=0.05), seeded()
-    for epoch in range(40):
+    # DSH first moves all images apart, and similar ones together only when the others have their margin.
+    for epoch in range(120 if name == "dsh" else 40):
         free.method.start_epoch(epoch)
         for indices in torch.randperm(200, generator=order).view(-1, 50):
             free.step(indices)

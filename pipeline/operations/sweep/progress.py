@@ -18,7 +18,8 @@ class Progress:
     """Counts and displays the progress of a sweep.
 
     A cell is done when all of its stages are done. Stages that belong to no cell (splits, tuning, tables) count only
-    as stages. The estimate of the time left uses the mean duration of each kind of stage.
+    as stages. The estimate of the time left uses the mean duration of each kind of stage, so there is none as long as a
+    stage runs whose kind has not been timed yet.
 
     Args:
         calls: all stages of the sweep.
@@ -99,10 +100,15 @@ class Progress:
         minutes = (time.monotonic() - self._begun) / 60
         return [
             *found,
-            f"{done}/{of} cells, {len(self._ended)}/{len(self.calls)} stages, {len(self._running)} running"
+            f"{done}/{of} cells, {len(self._ended)}/{len(self.calls)} stages, {self._now()}"
             + (f", {failed} cells failed" if failed else "")
             + f"; {done / minutes:.1f} cells/min, {clock(self.left(slots))} left",
         ]
+
+    def _now(self) -> str:
+        """How many stages run, and of which kinds."""
+        kinds = sorted({call.kind for call in self._running.values()})
+        return f"{len(self._running)} running" + (f" ({', '.join(kinds)})" if kinds else "")
 
     def cells(self) -> dict[str, tuple[int, int, int]]:
         """For each method: number of cells done, of all cells, and of cells with a failed or skipped stage."""
@@ -118,11 +124,11 @@ class Progress:
         return counted
 
     def left(self, slots: int) -> float | None:
-        """Estimated seconds for the remaining stages; None before any stage was timed."""
+        """Estimated seconds for the remaining stages; None while too little is known."""
         known = {kind: statistics.fmean(values) for kind, values in self._seconds.items()}
-        if not known:
+        if not known or any(call.kind not in known for call in self._running.values()):
             return None
-        usual = statistics.fmean(known.values())
+        usual = statistics.median(known.values())  # the mean would be that of the longest stage
         rest = [known.get(call.kind, usual) for call in self.calls if call.address not in self._ended]
         return sum(rest) / max(1, slots)
 

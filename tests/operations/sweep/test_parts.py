@@ -45,6 +45,11 @@ def test_progress_counts_cells_by_method() -> None:
     assert lines[0] == "  csq   1/2 cells" and lines[1] == "  dsdh  0/2 cells, 1 failed"
     assert lines[2].startswith("1/4 cells, 4/8 stages, 0 running, 1 cells failed; ")
     assert lines[2].endswith(" cells/min, 0:08 left"), "four stages of four seconds, two at a time"
+    progress.started(calls[6])
+    assert "1 running (train)" in progress.lines(2)[-1] and "left" in progress.lines(2)[-1]
+    progress.started(Call("features@plain", ("python -m stages.features",), ".", ()))
+    assert "2 running (features, train)" in progress.lines(2)[-1]
+    assert "? left" in progress.lines(2)[-1], "a kind that has not been timed yet may take much longer"
     progress.show(2)
     progress.show(2)
     assert stream.getvalue().count("\n") == 1, "elsewhere than on a terminal a line now and then"

@@ -1,0 +1,71 @@
+"""``orthohash``: one loss by cosine similarity to binary class targets (Hoe et al., NeurIPS 2021)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.methods import Method
+from pipeline.methods._centers import hash_centers
+from pipeline.methods._classes import log_likelihood
+from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt, Seed
+
+
+class OrthoHash(Method):
+    """Softmax over the cosines of an image's outputs with the classes' hash centers, with a margin.
+
+    With centers o_c in {-1, +1}^K and cos_ic = u_i . o_c / (|u_i| sqrt K), the loss is the mean over images of
+
+        - sum_c (y_ic / |Y_i|) log softmax_c(scale (cos_ic - margin y_ic))
+
+    where |Y_i| is the number of the image's labels (label smoothing, section 3.3 of the paper, and ``label_smoothing``
+    in the authors' code, https://github.com/kamwoh/orthohash). The cosine with a binary vector is largest at that
+    vector, so the paper needs no quantization term. The authors' code has one with weight 0 by default, which is the
+    own term here:
+
+        quantization * mean_i (1 - cos(u_i, sgn(u_i)))
+
+    Deviations: (1) the paper puts a batch normalization without parameters after the hash layer, to balance the bits.
+    Here the head is the same for all methods, so the outputs are used as they are. (2) The authors draw the centers
+    from Bernoulli(1/2). Here they are those of ``csq``: orthogonal rows of a Hadamard matrix if there are enough, which
+    the paper names as the best case, else random codes with bounded distance. (3) ``original`` equals ``none`` unless
+    ``quantization`` is greater than 0.
+
+    Args:
+        scale: s, 8 in the authors' code.
+        margin: m, 0.2 in the authors' code.
+        quantization: weight of the own term.
+        center_seed: seed of sampled centers; the same for all training seeds.
+    """
+
+    centers: Tensor
+
+    def __init__(
+        self,
+        *,
+        code_length: PositiveInt,
+        num_classes: PositiveInt,
+        num_train: PositiveInt,
+        scale: Positive = 8.0,
+        margin: NonNegative = 0.2,
+        quantization: NonNegative = 0.0,
+        center_seed: Seed = 0,
+    ) -> None:
+        super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
+        self.scale, self.margin, self.quantization = scale, margin, quantization
+        centers = torch.as_tensor(hash_centers(num_classes, code_length, center_seed), dtype=torch.float32)
+        self.register_buffer("centers", centers)
+
+    def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        labels = labels.to(self.centers.dtype)
+        cosines = self._direction(u) @ self.centers.T / self.code_length**0.5
+        return -log_likelihood(self.scale * (cosines - self.margin * labels), labels).mean()
+
+    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        if not self.quantization:
+            return u.new_zeros((), dtype=self.centers.dtype)
+        cosines: Tensor = self._direction(u).abs().sum(dim=1) / self.code_length**0.5
+        return self.quantization * (1 - cosines).mean()
+
+    def _direction(self, u: Tensor) -> Tensor:
+        """Outputs scaled to length 1; those near the origin stay near it."""
+        return functional.normalize(u.to(self.centers.dtype), dim=1, eps=1e-6)
