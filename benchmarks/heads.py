@@ -69,7 +69,7 @@ def ours(content: Params, cell: Cell, data: Prepared, split: Split) -> None:
 
 def plain(content: Params, cell: Cell, data: Prepared, split: Split) -> None:
     torch.manual_seed(cell.seed)
-    section, rows = content["training"], split.training_indices(methods.training_part(cell.method))
+    section, rows = content["training"], split.training_indices(methods.kind(cell.method).trains_on)
     network: HashNetwork = for_cell(content, cell.group, devices.choose(content["compute"]), data)
     method = created(content, cell, data.labels.shape[1], len(rows))
     parameters = [*network.parameters(), *method.parameters()]
@@ -109,7 +109,7 @@ def encoded(split: Split) -> Indices:
 
 def images_read(content: Params, cell: Cell, split: Split) -> int:
     """How many images a cell's training, validation and encoding read, each as often as it is read."""
-    section, rows = content["training"], split.training_indices(methods.training_part(cell.method))
+    section, rows = content["training"], split.training_indices(methods.kind(cell.method).trains_on)
     epoch = created(content, cell, 2, len(rows)).epoch_size(len(rows))
     validations = -(-section["epochs"] // section["validate_every"])
     validated = validations * (len(split.validation) + len(split.train))
@@ -138,7 +138,8 @@ def of_an_image(content: Params, layout: Layout) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=[name for name in methods.names() if name not in TRAINING_FREE])
+    supervised = [n for n in methods.names() if n not in TRAINING_FREE and methods.kind(n).supervision == "labels"]
+    parser.add_argument("--methods", nargs="+", default=supervised)
     parser.add_argument("--bits", type=int, default=32)
     given = parser.parse_args()
     torch.set_num_threads(1)

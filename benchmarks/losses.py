@@ -23,10 +23,11 @@ from torch.nn.functional import one_hot
 
 from pipeline import methods
 from pipeline.assignment import optimal_pairing
+from pipeline.encoding import device as devices
 from pipeline.methods import Method
 from pipeline.params.schema import TRAINING_FREE
 
-BATCH, CLASSES = 256, 10
+BATCH, CLASSES, FEATURES = 256, 10, 1280
 #: Images of the training set; ``database`` is what ADSH is trained on.
 IMAGES = {"train": 5000, "database": 58000}
 #: Calls for one reading of the clock, so that its resolution does not matter.
@@ -37,15 +38,17 @@ class Step:
     """A primed method and a batch of random outputs."""
 
     def __init__(self, name: str, bits: int, device: torch.device) -> None:
-        n = IMAGES[methods.training_part(name)]
+        n = IMAGES[methods.kind(name).trains_on]
         generator = torch.Generator().manual_seed(0)
         labels = one_hot(torch.randint(CLASSES, (n,), generator=generator), CLASSES).float().to(device)
         self.method: Method = methods.create(name, code_length=bits, num_classes=CLASSES, num_train=n).to(device)
         self.method.prime(torch.randn(n, bits, generator=generator).to(device), labels)
         self.method.start_epoch(1)
-        self.indices = torch.randperm(n, generator=generator)[:BATCH].to(device)
-        self.labels = labels[self.indices]
-        self.u = torch.randn(BATCH, bits, generator=generator).to(device).requires_grad_()
+        indices, views = torch.randperm(n, generator=generator)[:BATCH].to(device), self.method.views
+        features = torch.randn(BATCH, FEATURES, generator=generator).to(device)
+        self.labels = (features if self.method.supervision == "features" else labels[indices]).repeat(views, 1)
+        self.indices = indices.repeat(views)
+        self.u = torch.randn(views * BATCH, bits, generator=generator).to(device).requires_grad_()
 
     def __call__(self) -> Tensor:
         """The gradient with respect to the outputs, (b, K)."""
@@ -79,7 +82,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    device = torch.device(given.device)
+    device = devices.choose(
+        {"device": given.device, "precision": "float32", "numerics": "portable", "threads": 1}
+    ).device
     calls: dict[str, Callable[[], Any]] = {
         name: Step(name, given.bits, device) for name in methods.names() if name not in TRAINING_FREE
     }
@@ -90,7 +95,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, batch {BATCH}, {given.bits} bits, {CLASSES} classes\n")
     print("| loss and gradient | images | ms |\n| --- | ---: | ---: |")
     for name, value in best.items():
-        images = IMAGES[methods.training_part(name)] if name in methods.names() else BATCH
+        images = IMAGES[methods.kind(name).trains_on] if name in methods.names() else BATCH
         print(f"| {name} | {images:,} | {value:.2f} |")
 
 

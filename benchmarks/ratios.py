@@ -38,8 +38,8 @@ def measured(trainer: Trainer, terms: dict[str, quantizers.Quantizer]) -> Ratios
     for rows in torch.split(order, trainer.batch_size)[: trainer.batches]:
         (images,) = trainer.images.batches([rows])
         with torch.no_grad():
-            u = trainer.network(images)
-        own = _norm(partial(trainer.method.similarity_loss, labels=trainer.labels[rows], indices=rows), u)
+            u, labels, indices = trainer.batch(rows, images)
+        own = _norm(partial(trainer.method.similarity_loss, labels=labels, indices=indices), u)
         for name, term in terms.items():
             norm = _norm(partial(_term, trainer, term), u)
             found[name].append(norm / own if own else float("nan"))

@@ -18,8 +18,15 @@ from pipeline.params.schema import TRAINING_FREE
 # On tensors this small a second thread helps nothing, and takes the core of pytest's other worker.
 torch.set_num_threads(1)
 
-#: Methods that have losses.
-TRAINED = [name for name in methods.names() if name not in TRAINING_FREE]
+#: Methods whose losses read labels, and those whose losses don't.
+TRAINED, UNSUPERVISED = (
+    [
+        name
+        for name in methods.names()
+        if name not in TRAINING_FREE and (methods.kind(name).supervision == "labels") == yes
+    ]
+    for yes in (True, False)
+)
 
 BITS = 16
 CLASSES = 4

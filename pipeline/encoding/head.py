@@ -1,21 +1,35 @@
 """The hash head: what turns features into raw outputs u."""
 
 from collections.abc import Iterable
+from typing import NotRequired
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import schema
-from pipeline.params.schema import TRAINING_FREE
+from pipeline.params.schema import BATCH_NORM, TRAINING_FREE
+
+
+class Head(schema.Head):
+    """A method's head: params.yaml's section, and ``Method.batch_norm``."""
+
+    batch_norm: NotRequired[str]
+
 
 #: One linear layer.
-LINEAR: schema.Head = {"hidden": [], "dropout": 0.0, "normalize": "none"}
+LINEAR: Head = {"hidden": [], "dropout": 0.0, "normalize": "none"}
 
 
-def of_method(params: schema.Params, method: str) -> schema.Head:
-    """The ``head`` section for a method; without hidden layers for a method without training."""
-    return {**params["head"], "hidden": []} if method in TRAINING_FREE else params["head"]
+def of_method(params: schema.Params, method: str) -> Head:
+    """The head of a method: the ``head`` section; without hidden layers for a method without training."""
+    section = params["head"]
+    head: Head = {"hidden": section["hidden"], "dropout": section["dropout"], "normalize": section["normalize"]}
+    if method in TRAINING_FREE:
+        head["hidden"] = []
+    if method in BATCH_NORM:
+        head["batch_norm"] = BATCH_NORM[method]
+    return head
 
 
 def without_last(head: nn.Module) -> tuple[nn.Module, nn.Linear]:
@@ -26,11 +40,13 @@ def without_last(head: nn.Module) -> tuple[nn.Module, nn.Linear]:
     return head[:-1], head[-1]
 
 
-def make_head(section: schema.Head, num_features: int, code_length: int) -> nn.Module:
+def make_head(section: Head, num_features: int, code_length: int) -> nn.Module:
     """Make a head: normalization, hidden layers with ReLU and dropout, and one linear layer to the K outputs.
 
+    The outputs are normalized over a batch if ``batch_norm`` says so.
+
     Args:
-        section: params.yaml's ``head`` section.
+        section: what ``of_method`` returns.
         num_features: D, the number of features.
         code_length: K, the number of bits.
     """
@@ -48,8 +64,11 @@ def make_head(section: schema.Head, num_features: int, code_length: int) -> nn.M
     # features, dhn has mAP 0.56 on digits).
     nn.init.normal_(last.weight, std=num_features**-0.5)
     nn.init.zeros_(last.bias)
+    layers.append(last)
+    if "batch_norm" in section:
+        layers.append(nn.BatchNorm1d(code_length, affine=section["batch_norm"] == "affine"))
     # A single layer is not wrapped, so that its weights are called head.weight and head.bias.
-    return nn.Sequential(*layers, last) if layers else last
+    return nn.Sequential(*layers) if len(layers) > 1 else last
 
 
 class Standardize(nn.Module):

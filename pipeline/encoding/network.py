@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pipeline import backbones
 from pipeline.encoding.device import Compute, make_deterministic, warn_if_emulated
-from pipeline.encoding.head import LINEAR, Standardize, make_head, of_method
+from pipeline.encoding.head import LINEAR, Head, Standardize, make_head, of_method
 from pipeline.encoding.images import Augment, Augmentation, Inputs, normalization, normalized, one_view
 from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
@@ -131,18 +131,19 @@ class FeatureNetwork(HashNetwork):
     def adapt(self, inputs: Inputs) -> None:
         for layer in self.head.modules():
             if isinstance(layer, Standardize):
-                layer.fit(_first_view(batch) for batch in inputs.in_order(self.batch_size))
+                layer.fit(first_view(batch) for batch in inputs.in_order(self.batch_size))
 
     def forward(self, features: Tensor) -> Tensor:
-        outputs: Tensor = self.head(_first_view(features))
+        outputs: Tensor = self.head(first_view(features))
         return outputs
 
 
-def _first_view(features: Tensor) -> Tensor:
+def first_view(features: Tensor) -> Tensor:
+    """The view of the whole image, (b, D) float32, of features (b, V, D) or (b, D)."""
     return (features[:, 0] if features.ndim == 3 else features).float()
 
 
-def build(section: schema.Backbone, code_length: int, compute: Compute, head: schema.Head = LINEAR) -> ImageNetwork:
+def build(section: schema.Backbone, code_length: int, compute: Compute, head: Head = LINEAR) -> ImageNetwork:
     """Build the network that reads images, on the device of ``compute`` and in its memory format.
 
     Prints a warning to standard error if the device has to emulate the precision.
@@ -185,7 +186,7 @@ def for_cell(params: schema.Params, group: Group, compute: Compute, data: Prepar
 
 
 def load(
-    section: schema.Backbone, code_length: int, compute: Compute, weights: Path, head: schema.Head = LINEAR
+    section: schema.Backbone, code_length: int, compute: Compute, weights: Path, head: Head = LINEAR
 ) -> ImageNetwork:
     """Load a network that reads images: built without pretrained weights, then filled from a safetensors file.
 
@@ -222,9 +223,7 @@ def load_cell(params: schema.Params, group: Group, compute: Compute, data: Prepa
     return load_head(head, data.images.shape[-1], group.bits, compute, weights)
 
 
-def load_head(
-    section: schema.Head, num_features: int, code_length: int, compute: Compute, weights: Path
-) -> FeatureNetwork:
+def load_head(section: Head, num_features: int, code_length: int, compute: Compute, weights: Path) -> FeatureNetwork:
     """Load a network that reads features, in evaluation mode.
 
     Args:

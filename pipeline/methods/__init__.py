@@ -23,11 +23,20 @@ class Method(nn.Module):
         trains_on: the part of the split that is the training set: ``train``, or the whole ``database``. It never
             includes the validation images.
         training_free: ``solve`` computes the head in closed form. Such a method isn't trained, so it has no losses.
+        supervision: what the losses get as ``labels``: ``labels``; ``features`` (b, D) of a frozen backbone; or
+            ``nothing``, an argument that must not be read.
+        views: number of random views of each image in a batch. With 2, ``u`` is (2b, K): the b images' first views,
+            then their second views. ``labels`` and ``indices`` are repeated accordingly.
+        batch_norm: batch normalization of the outputs, where it is part of the method: ``plain``, or ``affine`` with a
+            learned scale and shift of each bit.
     """
 
     # "database" is for methods that solve the codes of all database images during training (ADSH).
     trains_on: Literal["train", "database"] = "train"
     training_free = False
+    supervision: Literal["labels", "features", "nothing"] = "labels"
+    views: Literal[1, 2] = 1
+    batch_norm: Literal["none", "plain", "affine"] = "none"
 
     def __init__(self, *, code_length: int, num_classes: int, num_train: int) -> None:
         super().__init__()
@@ -102,13 +111,13 @@ def create(name: str, *, code_length: int, num_classes: int, num_train: int, **h
     return _REGISTRY.create(name, **given, **hyperparameters)
 
 
-def training_part(name: str) -> Literal["train", "database"]:
-    """The part of the split that the method called ``name`` is trained on; see ``Method.trains_on``.
+def kind(name: str) -> type[Method]:
+    """The class of the method called ``name``, for its attributes.
 
     Raises:
         UserError: unknown name.
     """
-    return _REGISTRY.get(name).trains_on
+    return _REGISTRY.get(name)
 
 
 def similar(labels: Tensor, others: Tensor) -> Tensor:

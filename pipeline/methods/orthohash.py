@@ -24,11 +24,11 @@ class OrthoHash(Method):
 
         quantization * mean_i (1 - cos(u_i, sgn(u_i)))
 
-    Deviations: (1) the paper puts a batch normalization without parameters after the hash layer, to balance the bits.
-    Here the head is the same for all methods, so the outputs are used as they are. (2) The authors draw the centers
-    from Bernoulli(1/2). Here they are those of ``csq``: orthogonal rows of a Hadamard matrix if there are enough, which
-    the paper names as the best case, else random codes with bounded distance. (3) ``original`` equals ``none`` unless
-    ``quantization`` is greater than 0.
+    A batch normalization without parameters follows the head, as in the paper, to balance the bits.
+
+    Deviations: (1) the authors draw the centers from Bernoulli(1/2). Here they are those of ``csq``: orthogonal rows of
+    a Hadamard matrix if there are enough, which the paper names as the best case, else random codes with bounded
+    distance. (2) ``original`` equals ``none`` unless ``quantization`` is greater than 0.
 
     Args:
         scale: s, 8 in the authors' code.
@@ -38,6 +38,7 @@ class OrthoHash(Method):
     """
 
     centers: Tensor
+    batch_norm = "plain"
 
     def __init__(
         self,

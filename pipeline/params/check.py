@@ -8,7 +8,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.params.schema import CHOSEN, TRAINING_FREE, VECTORS, Choices, Params, adapter, entries, params
+from pipeline.params.schema import (
+    CHOSEN,
+    ON_FEATURES,
+    TRAINING_FREE,
+    TWO_VIEWS,
+    VECTORS,
+    Choices,
+    Params,
+    adapter,
+    entries,
+    params,
+)
 from pipeline.params.sections import is_section, keys, required
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.registry import nearest
@@ -216,7 +227,7 @@ def _at_odds(content: dict[str, Any]) -> list[str]:
         problems.append(f"visualize.perplexity: expected less than visualize.images ({images}), found {perplexity}")
     if timed.get("methods") and isinstance(timed.get("quantizers"), list) and "original" not in timed["quantizers"]:
         problems.append("timing.quantizers: expected original among them, which the others' overhead is over")
-    problems += _at_odds_with_frozen(content) + _at_odds_with_vectors(content)
+    problems += _at_odds_with_frozen(content) + _at_odds_with_vectors(content) + _at_odds_with_methods(content)
     dataset = _part(content, "published", kind=dict).get("dataset")
     for table in _part(content, "published", "tables", kind=list):
         known = PUBLISHED.get(str(table)) or PUBLISHED.get(str(table).partition("-")[0], ())
@@ -269,6 +280,28 @@ def _at_odds_with_vectors(content: dict[str, Any]) -> list[str]:
         if found := _part(content, section, key, kind=list):
             wanted = f"[], since dataset.name {name} has no images for {what}"
             problems.append(f"{section}.{key}: expected {wanted}; found {found}")
+    return problems
+
+
+def _at_odds_with_methods(content: dict[str, Any]) -> list[str]:
+    """Methods that need features, or two views of an image that differ, where there are none."""
+    frozen, head = _part(content, "backbone", kind=dict).get("frozen"), _part(content, "head", kind=dict)
+    changes = _part(content, "training", "augmentation", kind=dict)
+    dropout = head.get("dropout") and head.get("hidden")
+    alike = not (dropout or any(changes.values()) or len(_part(content, "features", "views", kind=list)) > 1)
+    problems = []
+    for user in ("grid", "timing", "batch_size"):
+        for name in _part(content, user, "methods", kind=list):
+            if name in ON_FEATURES and frozen is False:
+                problems.append(
+                    f"{user}.methods: {name} compares codes with the features of a frozen backbone; "
+                    "expected backbone.frozen: true"
+                )
+            if name in TWO_VIEWS and alike:
+                problems.append(
+                    f"{user}.methods: {name} compares two views of each image, which are the same here; expected "
+                    "training.augmentation, or with a frozen backbone features.views: [plain, mirrored] or head.dropout"
+                )
     return problems
 
 

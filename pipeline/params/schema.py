@@ -41,10 +41,17 @@ def _not_empty(values: Any) -> Any:
     return values
 
 
+def _methods(attribute: str, value: Any = True) -> tuple[str, ...]:
+    """The methods whose class sets an attribute of ``pipeline.methods.Method`` to this value."""
+    return tuple(name for name in entries("methods") if declares(PACKAGES / "methods" / f"{name}.py", attribute, value))
+
+
 #: Methods that compute a linear head in closed form instead of training.
-TRAINING_FREE = tuple(
-    name for name in entries("methods") if declares(PACKAGES / "methods" / f"{name}.py", "training_free")
-)
+TRAINING_FREE = _methods("training_free")
+#: Methods that compare two views of each image, and those that compare codes with a frozen backbone's features.
+TWO_VIEWS, ON_FEATURES = _methods("views", 2), _methods("supervision", "features")
+#: How the outputs of methods are normalized over a batch, where they are.
+BATCH_NORM = {name: kind for kind in ("plain", "affine") for name in _methods("batch_norm", kind)}
 
 if TYPE_CHECKING:  # the names are known only at run time
     DatasetName = ProtocolName = BackboneName = MethodName = QuantizerName = TrainingFreeName = str

@@ -46,9 +46,10 @@ def arguments(file: Path) -> dict[str, Any]:
     return fields
 
 
-def declares(file: Path, attribute: str) -> bool:
-    """Whether the class that ``file`` defines sets the class attribute ``attribute`` to True."""
-    return any(isinstance(line, ast.Assign) and ast.unparse(line) == f"{attribute} = True" for line in _members(file))
+def declares(file: Path, attribute: str, value: Any = True) -> bool:
+    """Whether the class that ``file`` defines sets the class attribute ``attribute`` to ``value``."""
+    wanted = f"{attribute} = {value!r}"
+    return any(isinstance(line, ast.Assign) and ast.unparse(line) == wanted for line in _members(file))
 
 
 def described(file: Path) -> dict[str, str]:

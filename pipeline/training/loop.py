@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from pipeline.encoding.encode import outputs_of
 from pipeline.encoding.images import inputs
-from pipeline.encoding.network import HashNetwork
+from pipeline.encoding.network import HashNetwork, first_view
 from pipeline.methods import Method
 from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
@@ -155,9 +155,25 @@ class Trainer:
             )
         return {"epoch": epoch + 1, "learning_rate": rate, **means}
 
+    def batch(self, indices: Tensor, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the method's losses get of a batch: outputs of random views, labels (or features), and indices.
+
+        Args:
+            indices: (b,) positions in the training set.
+            images: their images, or features.
+
+        Returns:
+            u (v b, K), labels (v b, C), indices (v b,) with v views, see ``Method``.
+        """
+        views = [self.augment(images, self.generator) for _ in range(self.method.views)]
+        u = self.network(torch.cat(views) if len(views) > 1 else views[0])
+        labels = first_view(images) if self.method.supervision == "features" else self.labels[indices]
+        if len(views) == 1:
+            return u, labels, indices
+        return u, labels.repeat(len(views), 1), indices.repeat(len(views))
+
     def _step(self, indices: Tensor, images: Tensor) -> dict[str, Tensor]:
-        u = self.network(self.augment(images, self.generator))
-        batch = (u, self.labels[indices], indices)
+        batch = self.batch(indices, images)
         parts = losses(self.method, self.quantizer, self.quantizer_name, batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]

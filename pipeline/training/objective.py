@@ -26,7 +26,8 @@ def losses(
         method: the method.
         quantizer: the quantizer.
         name: the quantizer's name; its unweighted term is returned under it.
-        batch: raw outputs u (b, K), labels (b, C), indices (b,).
+        batch: raw outputs u (b, K), labels (b, C), indices (b,); see ``Method`` for methods without labels, and for
+            those that compare two views of each image.
         generator: source of the quantizer's random targets.
 
     Returns:
@@ -54,7 +55,7 @@ def _check_shapes(method: Method, u: Tensor, labels: Tensor, indices: Tensor) ->
     """Check only shapes: reading a value would make every step wait for the GPU."""
     if u.ndim != 2 or u.shape[1] != method.code_length:
         raise UserError(f"u must be (b, {method.code_length}), found shape {tuple(u.shape)}")
-    expected = (len(u), method.num_classes)
+    expected = (len(u), labels.shape[-1] if method.supervision == "features" else method.num_classes)
     if labels.shape != expected:
         raise UserError(f"labels must be {expected} like u and the classes, found shape {tuple(labels.shape)}")
     if indices.shape != (len(u),):

@@ -1,5 +1,6 @@
 """Heads on features: normalization, hidden layers, views, and what a study with a frozen backbone does."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 from pipeline import backbones
 from pipeline.encoding import images as image_module
 from pipeline.encoding.device import Compute
-from pipeline.encoding.head import LINEAR, Standardize, make_head
+from pipeline.encoding.head import LINEAR, Standardize, make_head, of_method
 from pipeline.encoding.images import inputs as on_device
 from pipeline.encoding.images import one_view
 from pipeline.encoding.network import FeatureNetwork, build, with_backbone
@@ -229,3 +230,45 @@ def test_statistics_need_a_frozen_backbone() -> None:
     content["head"]["normalize"] = "standardize"
     (problem,) = check(content)
     assert "head.normalize: expected l2 or none" in problem
+
+
+def test_methods_that_compare_two_views_need_views_that_differ() -> None:
+    content = frozen()
+    content["grid"]["methods"], content["visualize"]["methods"] = ["cibhash"], ["cibhash"]
+    content["head"] |= {"hidden": [16], "dropout": 0.0}
+    (problem,) = check(content)
+    assert problem.startswith(
+        "grid.methods: cibhash compares two views of each image, which are the same here; expected"
+    )
+    for section, key, value in (("head", "dropout", 0.5), ("features", "views", ["plain", "mirrored"])):
+        changed = deepcopy(content)
+        changed[section][key] = value
+        assert check(changed) == []
+    content["head"] |= {"hidden": [], "dropout": 0.5}
+    (problem,) = check(content)
+    assert "are the same here" in problem, "a head without hidden layers has no dropout"
+    content["backbone"]["frozen"], content["features"]["views"] = False, []
+    content["training"]["augmentation"]["flip"] = True
+    assert check(content) == []
+
+
+def test_a_method_that_compares_codes_with_features_needs_a_frozen_backbone() -> None:
+    content = frozen()
+    content["grid"]["methods"], content["visualize"]["methods"] = ["bihalf"], ["bihalf"]
+    assert check(content) == []
+    content["backbone"]["frozen"], content["features"]["views"] = False, []
+    (problem,) = check(content)
+    assert problem == (
+        "grid.methods: bihalf compares codes with the features of a frozen backbone; expected backbone.frozen: true"
+    )
+
+
+@pytest.mark.parametrize(("method", "affine"), [("orthohash", False), ("crovca", True), ("csq", None)])
+def test_methods_with_a_batch_normalization_get_it_after_the_last_layer(method: str, affine: bool | None) -> None:
+    made = make_head(of_method({"head": head(hidden=[16])}, method), 8, 4)  # type: ignore[typeddict-item]
+    assert isinstance(made, torch.nn.Sequential)
+    last = made[-1]
+    if affine is None:
+        assert isinstance(last, torch.nn.Linear)
+    else:
+        assert isinstance(last, torch.nn.BatchNorm1d) and last.affine == affine and last.num_features == 4

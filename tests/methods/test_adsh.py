@@ -136,6 +136,6 @@ def test_update_is_quick_and_small_on_a_large_database(monkeypatch: pytest.Monke
 def test_an_epoch_samples_the_database() -> None:
     method = make(100, bits=8, classes=2, sample=30)
     assert (method.epoch_size(100), method.epoch_size(20)) == (30, 20)
-    assert methods.training_part("adsh") == method.trains_on == "database"
+    assert methods.kind("adsh").trains_on == method.trains_on == "database"
     # Others don't.
-    assert methods.training_part("dpah") == "train"
+    assert methods.kind("dpah").trains_on == "train"

@@ -195,7 +195,7 @@ def test_an_unknown_method_is_refused() -> None:
         create("dsdhh", ONE_EACH)
     one_line(error, "'dsdhh'", "did you mean 'dsdh'?", *methods.names())
     with pytest.raises(UserError, match="unknown method 'adsg'"):
-        methods.training_part("adsg")
+        methods.kind("adsg")
 
 
 def own_hyperparameters(name: str) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def test_the_loop_visits_the_methods_part_of_the_split(
     name: str, digits: tuple[Prepared, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, split = digits
-    part = methods.training_part(name)
+    part = methods.kind(name).trains_on
     indices = split.training_indices(part)
     # Where an epoch doesn't visit them all: as many as the others have.
     sampled = {"sample": 100} if "sample" in own_hyperparameters(name) else {}

@@ -45,6 +45,7 @@ def compared(method: Method) -> None:
 
 #: Settings that public code has by default, what is to be done after ``prime``, and by how much our gradient is larger.
 CASES: dict[str, tuple[dict[str, Any], Callable[[Method], None] | None, float]] = {
+    "cibhash": ({}, None, 1.0),  # the batch's halves are two views
     "dfh": ({}, no_centers, 1.0),
     "dpn": ({}, None, 1.0),
     "dpsh": ({}, None, 1.0),
