@@ -1,6 +1,5 @@
 """``cifar10``: 60,000 images of 10 classes (Krizhevsky 2009), as its published files or as image files."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.datasets import Dataset
+from pipeline.datasets._cifar import batch
 from pipeline.datasets._files import EXTENSIONS, Files
 from pipeline.datasets._folder import ImageFiles
 from pipeline.runtime.errors import UserError
@@ -56,12 +56,12 @@ class Cifar10(Dataset):
         return Image.fromarray(self._pixels[row]) if self._pixels is not None else self._files.image(row)
 
     def _read_batches(self, files: Files) -> None:
-        names = [f"{FOLDER}/{batch}" for batch in BATCHES]
+        names = [f"{FOLDER}/{name}" for name in BATCHES]
         files.require(names, "of CIFAR-10's files", "download the archive again")
-        parts = [_batch(files, name) for name in names]
+        parts = [batch(files, name, "CIFAR-10", "labels", len(CLASSES)) for name in names]
         self._pixels = np.concatenate([pixels for pixels, _, _ in parts])
-        of = {batch: "test" if batch == "test_batch" else "train" for batch in BATCHES}
-        self.ids = [f"{of[batch]}/{file}" for batch, (_, _, own) in zip(BATCHES, parts, strict=True) for file in own]
+        of = {name: "test" if name == "test_batch" else "train" for name in BATCHES}
+        self.ids = [f"{of[name]}/{file}" for name, (_, _, own) in zip(BATCHES, parts, strict=True) for file in own]
         self.labels = np.eye(len(CLASSES), dtype=np.uint8)[np.concatenate([labels for _, labels, _ in parts])]
 
     def _read_folders(self, files: Files) -> None:
@@ -80,36 +80,6 @@ class Cifar10(Dataset):
         own = [folders[name.rpartition("/")[0]] for name in names]
         self._files = ImageFiles(files, names, np.eye(len(CLASSES), dtype=np.uint8)[own], CLASSES)
         self.ids, self.labels = names, self._files.labels
-
-
-class _Plain(pickle.Unpickler):
-    """Unpickles only numbers, strings and arrays. An unrestricted pickle can run any code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        # NumPy renamed this module.
-        module = module.replace("numpy.core", "numpy._core")
-        allowed = {
-            ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"),
-        }  # fmt: skip
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"it wants to import {module}.{name}")
-        return super().find_class(module, name)
-
-
-def _batch(files: Files, name: str) -> tuple[Any, list[int], list[str]]:
-    """Pixels (n, 32, 32, 3), class numbers and file names of one of the six pickled files."""
-    try:
-        with files.open(name) as file:
-            content = _Plain(file, encoding="latin1").load()
-        pixels = np.asarray(content["data"], dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        labels, ids = [int(label) for label in content["labels"]], [str(text) for text in content["filenames"]]
-        if not len(pixels) == len(labels) == len(ids) or not set(labels) <= set(range(len(CLASSES))):
-            raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {len(ids)} names")
-    except Exception as error:  # a broken pickle can raise any exception
-        raise UserError(
-            f"{files.root / name}: not one of CIFAR-10's files ({error}); download the archive again"
-        ) from None
-    return pixels, labels, ids
 
 
 def _is_there(path: Path) -> bool:
