@@ -86,6 +86,11 @@ class ImageNetwork(HashNetwork):
         self.register_buffer("scale", scale, persistent=False)
 
     @property
+    def memory_format(self) -> torch.memory_format:
+        """That of ``compute``; channels_last for a frozen backbone, as where its features are computed."""
+        return torch.channels_last if self.frozen else self.compute.memory_format
+
+    @property
     def batch_size(self) -> int:
         return max(1, min(super().batch_size, PIXELS // self.input_size**2))
 
@@ -99,7 +104,7 @@ class ImageNetwork(HashNetwork):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = normalized(images, self.shift, self.scale, self.input_size, self.compute.memory_format)
+        pixels = normalized(images, self.shift, self.scale, self.input_size, self.memory_format)
         with self.compute.autocast():
             outputs: Tensor = self.backbone(pixels)
             if not self.frozen:
@@ -163,7 +168,7 @@ def build(section: schema.Backbone, code_length: int, compute: Compute, head: He
     network = ImageNetwork(
         backbone, made, code_length, section["input_size"], compute, frozen=section.get("frozen", False)
     )
-    return network.to(compute.device).to(memory_format=compute.memory_format)
+    return network.to(compute.device).to(memory_format=network.memory_format)
 
 
 def for_cell(params: schema.Params, group: Group, compute: Compute, data: Prepared) -> HashNetwork:
