@@ -12,20 +12,20 @@ class BiHalf(Method):
     """The cosines of codes are those of the images' features; half of a batch has +1 in each bit.
 
     For each bit, the larger half of the batch's outputs becomes +1 and the smaller half -1: the codes B that are
-    closest to the outputs U among those whose bits have maximum entropy. The loss is (eq. 10)
+    closest to the outputs U among those whose bits have maximum entropy. The loss is
 
         mean_{i != j} (cos(b_i, b_j) - cos(x_i, x_j))^2
 
     with the features x of a frozen backbone. Its gradient with respect to B is passed on to U. The layer's backward
-    pass adds gamma (U - B) / (b K) (eq. 8), which is the gradient of the own term here:
+    pass adds gamma (U - B) / (b K), which is the gradient of the own term here:
 
         gamma / 2 mean_i mean_k (u_ik - b_ik)^2
 
     So a quantizer that replaces the own term replaces this one. No label is read. New images get the signs of their
     outputs.
 
-    Deviation: the authors' code (https://github.com/liyunqianggyn/Deep-Unsupervised-Image-Hashing) takes b/2 pairs of a
-    batch, the paper all; all are taken here.
+    The source is the authors' code (https://github.com/liyunqianggyn/Deep-Unsupervised-Image-Hashing); the paper's text
+    was not available. Deviation: the code takes b/2 pairs of a batch; all are taken here.
 
     Args:
         gamma: weight of the own term; 6 in the authors' code.

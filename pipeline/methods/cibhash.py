@@ -12,7 +12,7 @@ class CIBHash(Method):
     """Codes of two views of an image are more alike than codes of two images; views have similar probabilities.
 
     With p = sigmoid(u) and codes b = sgn(u), whose gradient passes the sign to p (straight through), the loss for b
-    images with two views each is (eqs. 4 and 10)
+    images with two views each is
 
         1/2b sum_i - log( exp(cos(b_i, b_i') / tau) / sum_{j != i} exp(cos(b_i, b_j) / tau) )
         + bottleneck 1/2b sum_i KL(Bernoulli(p_i) || Bernoulli(p_i'))

@@ -24,8 +24,8 @@ class DFH(Method):
 
         mean_ik (V y_i - b_i)_k^2 + inter mean_cd (V^T V - K (2 I - 1))_cd^2 + nu mean (V - sgn V)^2
 
-    The source is the paper and a public implementation (https://github.com/swuxyj/DeepHash-pytorch), whose weights are
-    the defaults. A batch is compared with a bank of the latest outputs of the whole training set, as there.
+    The source is the paper's abstract and a public implementation (https://github.com/swuxyj/DeepHash-pytorch), whose
+    weights are the defaults. A batch is compared with a bank of the latest outputs of the whole training set, as there.
 
     Deviations: (1) centers are computed between epochs from all training images; the implementation makes 200 steps of
     gradient descent after each batch, from this batch's images. The rate is lower where that of the implementation

@@ -18,10 +18,13 @@ class DPN(Method):
     loss also makes outputs discrete. The paper has no other quantization term, so the own term is zero and ``original``
     equals ``none``.
 
+    The source is a public implementation (https://github.com/swuxyj/DeepHash-pytorch); the paper's text was not
+    available.
+
     Deviations: (1) targets of two classes differ in at least about K/2 bits (``_centers``); the paper draws them
-    independently. (2) The target of an image with several labels is the bitwise majority of its classes' targets; a
-    public implementation (https://github.com/swuxyj/DeepHash-pytorch) draws the bit in a tie, here it is chosen as in
-    ``csq``. (3) The variants that update targets between epochs (DPN-A) or use ternary codes (DPN-T) are not included.
+    independently. (2) The target of an image with several labels is the bitwise majority of its classes' targets; the
+    implementation draws the bit in a tie, here it is chosen as in ``csq``. (3) The variants that update targets between
+    epochs (DPN-A) or use ternary codes (DPN-T) are not included.
 
     Args:
         margin: m; 1 in the public implementation.

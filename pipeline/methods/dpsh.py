@@ -11,7 +11,7 @@ from pipeline.runtime.ranges import NonNegative, PositiveInt
 class DPSH(Method):
     """Pairwise likelihood of raw outputs, and a squared distance of every output to its sign.
 
-    The paper minimises, with psi_ij = u_i . u_j / 2 (eq. 7),
+    The paper minimises, with psi_ij = u_i . u_j / 2,
 
         - sum_ij (s_ij psi_ij - log(1 + exp psi_ij)) + eta sum_i |sgn(u_i) - u_i|^2
 

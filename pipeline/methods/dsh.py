@@ -10,7 +10,7 @@ from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 class DSH(Method):
     """Contrastive: outputs of similar images meet, those of others stay a margin apart.
 
-    The paper minimises over pairs (i, j), with y = 0 for similar and 1 for other pairs (eq. 5),
+    The paper minimises over pairs (i, j), with y = 0 for similar and 1 for other pairs,
 
         (1 - y)/2 |u_i - u_j|^2 + y/2 max(m - |u_i - u_j|^2, 0) + alpha (| |u_i| - 1 |_1 + | |u_j| - 1 |_1)
 
@@ -18,9 +18,10 @@ class DSH(Method):
     that weights mean the same at every code length. The own term, alpha over both images of a pair, becomes 2 alpha
     mean_i mean_k | |u_ik| - 1 |.
 
-    Deviations: a batch without pairs has the loss 0. The public implementation
-    (https://github.com/swuxyj/DeepHash-pytorch) compares a batch with stored outputs of the whole training set; the
-    paper takes the pairs of a batch, as is done here.
+    The formula is from memory and the public implementation (https://github.com/swuxyj/DeepHash-pytorch).
+
+    Deviations: a batch without pairs has the loss 0. The public implementation compares a batch with stored outputs of
+    the whole training set; the paper takes the pairs of a batch, as is done here.
 
     Args:
         margin: m / K, squared distance per bit that dissimilar images keep; 2 in the paper.

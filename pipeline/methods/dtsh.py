@@ -18,6 +18,8 @@ class DTSH(Method):
     with alpha = K / 2. Both sums are means here: the first over all triplets of the batch, the second over images and
     bits.
 
+    The formula and alpha are from memory, since the paper's text was not available.
+
     Deviations: a batch without triplets has the loss 0. A public implementation
     (https://github.com/swuxyj/DeepHash-pytorch) differs: theta without the factor 1/2, alpha = 5, and an image is one
     of its own similar images.

@@ -25,8 +25,9 @@ class IDHN(Method):
 
     Deviations: (1) the bank starts with the network's initial outputs for the training set. (2) The public
     implementation regresses theta_ij + K - 2 s_ij K with alpha = 1/2, whose optimum is twice as large as a code can
-    reach; here it is the paper's term. It also leaves out 1/K from the weight of this term. (3) If all images have one
-    label, all pairs are of the first kind, and the method is a likelihood with softsign codes.
+    reach; here it is the paper's term, from memory, since its text was not available. It also leaves out 1/K from the
+    weight of this term. (3) If all images have one label, all pairs are of the first kind, and the method is a
+    likelihood with softsign codes.
 
     Args:
         alpha: slope of the likelihood.

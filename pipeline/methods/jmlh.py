@@ -25,11 +25,12 @@ class JMLH(Method):
     tanh(u) (straight through). The second term, the rate of the bottleneck, is the own term here; a quantizer that
     replaces the own term therefore removes the bottleneck.
 
-    The source is the paper's text (arXiv 1908.09573); the authors' code is TensorFlow. Deviation: outputs are scaled so
-    that relaxed codes are tanh(u), as in the other methods; the paper's probability is sigmoid(u).
+    This is a reconstruction: no code was available, nor the paper's equations in full (arXiv 1908.09573). Its abstract
+    and introduction describe the classifier on binary codes and the information bottleneck; the rest is assumed.
+    Outputs are scaled so that relaxed codes are tanh(u), as in the other methods.
 
     Args:
-        rate: lambda, weight of the own term; 0.1 in the paper.
+        rate: lambda, weight of the own term.
     """
 
     def __init__(
