@@ -103,9 +103,13 @@ class Cluster:
     def threads(self) -> int:
         return int(self.params["compute"]["threads"])
 
+    def slots(self) -> int:
+        """Number of stages that run at a time, as far as cores decide."""
+        return max(1, int(self.resources.get("CPU", 1) // self.threads))
+
     def room(self) -> int:
         """Maximum number of stages that are submitted to Ray at a time."""
-        return max(1, AHEAD * int(self.resources.get("CPU", 1) // self.threads))
+        return AHEAD * self.slots()
 
     def submit(self, call: Call, inputs: list[Entry], *, here: bool, whole_gpu: bool = False) -> Any:
         """Submit a stage to Ray.

@@ -89,16 +89,16 @@ class Sweep:
     def run(self) -> Summary:
         """Run all out-of-date stages. If a stage fails, only the stages that depend on it are skipped."""
         while self._ready or self._running:
-            room = self.cluster.room()
+            room, slots = self.cluster.room(), self.cluster.slots()
             while self._ready and len(self._running) < room:
                 self._begin(self.workspace.stages[heapq.heappop(self._ready)])
-                self.progress.show(room)
+                self.progress.show(slots)
                 if self._running and self.cluster.wait(list(self._running), 0):
                     break
             if self._running:
                 for reference in self.cluster.wait(list(self._running), 0.5):
                     self._finish(reference)
-            self.progress.show(room)
+            self.progress.show(slots)
         self.progress.show(1, now=True)
         return self.summary
 
