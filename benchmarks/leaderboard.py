@@ -10,19 +10,19 @@ to processor time.
 """
 
 import argparse
-import json
-from pathlib import Path
 from statistics import mean
 
 import pandas as pd
 
 from pipeline import methods, params
 from pipeline.params.schema import TRAINING_FREE
+from pipeline.runtime.layout import Cell, Layout
+from pipeline.training import times
 
 
-def seconds(folder: Path, method: str, bits: int) -> float:
-    """Mean seconds of training of a method's cells; NaN where this machine trained none."""
-    found = [json.loads(file.read_text()) for file in (folder / "times").glob(f"{method}-original-{bits}-*.json")]
+def seconds(layout: Layout, cells: list[Cell]) -> float:
+    """Mean seconds of training of cells; NaN where this machine trained none."""
+    found = [known for cell in cells if (known := times.of(layout, cell))]
     return mean((one["ended"] - one["begun"]) / 1000 for one in found) if found else float("nan")
 
 
@@ -33,9 +33,9 @@ def labels(method: str) -> str:
     return "labels" if methods.kind(method).supervision == "labels" else "no labels"
 
 
-def rows(folder: Path, bits: int) -> list[list[str]]:
+def rows(layout: Layout, bits: int) -> list[list[str]]:
     """The table's rows, the best method first."""
-    tables = [pd.read_csv(folder / "tables" / f"{name}.csv") for name in ("results", "balance", "cells")]
+    tables = [pd.read_csv(layout.tables / f"{name}.csv") for name in ("results", "balance", "cells")]
     results, balance, cells = (table[table["bits"] == bits] for table in tables)
     precision = next(name for name in results.columns if name.startswith("precision@") and name.endswith("_mean"))
     best = results[results["quantizer"] == "original"].sort_values("map_mean", ascending=False)
@@ -45,10 +45,11 @@ def rows(folder: Path, bits: int) -> list[list[str]]:
         own = results[results["method"] == method].set_index("quantizer")
         maps = [f"{own['map_mean'][q]:.4f} ± {own['map_std'][q]:.4f}" if q in own.index else "" for q in quantizers]
         of = balance[(balance["method"] == method) & (balance["quantizer"] == "original")].iloc[0]
-        parameters = cells[(cells["method"] == method) & (cells["quantizer"] == "original")]["parameters"].iloc[0]
+        trained = cells[(cells["method"] == method) & (cells["quantizer"] == "original")]
+        of_seeds = [Cell(method, "original", bits, int(seed)) for seed in trained["seed"]]
         found.append([
             method, labels(method), *maps, f"{own[precision]['original']:.4f}", f"{of['bit_imbalance_mean']:.3f}",
-            f"{seconds(folder, method, bits):.1f}", f"{int(parameters):,}",
+            f"{seconds(layout, of_seeds):.1f}", f"{int(trained['parameters'].iloc[0]):,}",
         ])  # fmt: skip
     heads = [
         "method",
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, default=None)
     given = parser.parse_args()
     content = params.read()
-    table = rows(Path("results") / (given.study or content["study"]), given.bits or content["grid"]["bits"][0])
+    table = rows(Layout(given.study or content["study"]), given.bits or content["grid"]["bits"][0])
     print("| " + " | ".join(table[0]) + " |\n| --- | --- |" + " ---: |" * (len(table[0]) - 2))
     for row in table[1:]:
         print("| " + " | ".join(row) + " |")

@@ -120,6 +120,13 @@ def made(
     return Made(method, first, labels, later, labels[indices], indices)
 
 
+def stored(first: Tensor, u: Tensor, indices: Tensor) -> list[list[float]]:
+    """Rows of a bank that was filled with ``first`` and has a batch's outputs since."""
+    bank = first.clone()
+    bank[indices] = u
+    return rows(bank)
+
+
 def a_lone_image_costs_nothing(kind: type[Method]) -> None:
     """Where images of a batch are compared with each other alone: no loss and no gradient."""
     method, _, _, u, labels, indices = made(kind, batch=1)

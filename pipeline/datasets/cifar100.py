@@ -24,7 +24,8 @@ class Cifar100(Dataset):
 
     Args:
         path: a folder (or a zip archive of it) that contains ``cifar-100-python/`` with ``train``, ``test`` and
-        ``meta``. labels: ``fine`` for the 100 classes, ``coarse`` for the 20 superclasses of five classes each.
+            ``meta``.
+        labels: ``fine`` for the 100 classes, ``coarse`` for the 20 superclasses of five classes each.
 
     Raises:
         UserError: a file is missing or has another content.

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline.runtime.registry import Registry
 
@@ -57,8 +58,8 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """The method's own quantization term, already weighted; a 0-dim tensor."""
-        raise NotImplementedError
+        """The method's own quantization term, already weighted; a 0-dim tensor. Zero by default."""
+        return exact(u).new_zeros(())
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
         """Initialise banks from the whole training set's first outputs (n, K) and labels (n, C). No-op by default."""
@@ -133,3 +134,13 @@ def sign(x: Tensor) -> Tensor:
 def exact(x: Tensor) -> Tensor:
     """In float32 at least: sums and differences of many numbers are too inexact in lower precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def direction(x: Tensor) -> Tensor:
+    """Each row of (b, K) scaled to length 1, in float32 at least; rows near the origin stay near it."""
+    return functional.normalize(exact(x), dim=1, eps=1e-6)
+
+
+def off_diagonal(x: Tensor) -> Tensor:
+    """(b, b) with zeros on the diagonal, which gets no gradient."""
+    return x - x.diagonal().diag_embed()

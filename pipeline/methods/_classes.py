@@ -1,40 +1,31 @@
-"""Classification of images that may have several labels."""
+"""Classification of images that may have several labels, for ``dshsd``, ``greedyhash`` and ``jmlh``."""
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
-def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean log softmax of an image's classes, sum_c (y_c / |Y|) log softmax(logits)_c; 0 without a label.
+class Classification(nn.Module):
+    """Softmax cross-entropy if every image has exactly one label, else the sum over classes of sigmoid cross-entropies.
 
-    Args:
-        logits: (b, C).
-        labels: (b, C) multi-hot, in the precision of ``logits``.
-
-    Returns:
-        (b,), not positive.
+    ``prime`` decides it for the whole training set. Without it, each batch is checked instead.
     """
-    of_class = functional.log_softmax(logits, dim=1)
-    return (labels * of_class).sum(dim=1) / labels.sum(dim=1).clamp(min=1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.single_label: bool | None = None
+
+    def prime(self, labels: Tensor) -> None:
+        """Decide by the labels (n, C) of the training set."""
+        self.single_label = _one_label_each(labels)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean over images, a 0-dim tensor, of logits (b, C) and multi-hot labels (b, C)."""
+        labels = labels.to(logits.dtype)
+        if _one_label_each(labels) if self.single_label is None else self.single_label:
+            return functional.cross_entropy(logits, labels)
+        per_class = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        return per_class.sum(dim=1).mean()
 
 
-def one_label_each(labels: Tensor) -> bool:
-    """Whether every image of labels (n, C) has exactly one."""
+def _one_label_each(labels: Tensor) -> bool:
     return bool((labels.sum(dim=1) == 1).all())
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, *, single: bool) -> Tensor:
-    """Softmax cross-entropy if all images have one label, else the sum over classes of sigmoid cross-entropies.
-
-    Args:
-        logits: (b, C).
-        labels: (b, C) multi-hot, in the precision of ``logits``.
-        single: whether every image of the training set has exactly one label, see ``one_label_each``.
-
-    Returns:
-        the mean over images, a 0-dim tensor.
-    """
-    if single:
-        return functional.cross_entropy(logits, labels)
-    per_class = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return per_class.sum(dim=1).mean()

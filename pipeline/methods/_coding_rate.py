@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from pipeline.methods import direction
 
 #: The distortion of the coding rate.
 EPSILON = 0.05
@@ -15,13 +16,13 @@ def coding_rate(u: Tensor) -> Tensor:
     of directions that a batch has, and is smallest if all are the same.
 
     Args:
-        u: (b, K), float32 at least.
+        u: (b, K).
 
     Returns:
         A 0-dim tensor.
     """
     b, bits = u.shape
-    v = functional.normalize(u, dim=1, eps=1e-6)
+    v = direction(u)
     matrix = torch.eye(bits, dtype=u.dtype, device=u.device) + bits / (b * EPSILON) * v.T @ v
     # It is positive definite; the plain function would wait for a GPU to say so.
     factor, _ = torch.linalg.cholesky_ex(matrix)

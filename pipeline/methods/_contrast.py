@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pipeline.methods import similar
+from pipeline.methods import off_diagonal, similar
 
 
 def contrast(codes: Tensor, labels: Tensor, margin: float) -> Tensor:
@@ -20,11 +20,7 @@ def contrast(codes: Tensor, labels: Tensor, margin: float) -> Tensor:
     """
     squares = codes.square().sum(dim=1)
     distance = (squares[:, None] + squares - 2 * (codes @ codes.T)).clamp(min=0) / codes.shape[1]
-    # Exactly 0 by definition, and without a gradient.
-    distance = distance - distance.diagonal().diag_embed()
     alike = similar(labels, labels).to(distance.dtype)
-    cost = alike * distance + (1 - alike) * (margin - distance).clamp(min=0)
-    # An image without labels isn't similar to itself.
-    cost = cost - cost.diagonal().diag_embed()
+    cost = off_diagonal(alike * distance + (1 - alike) * (margin - distance).clamp(min=0))
     b = len(codes)
     return cost.sum() / (2 * max(1, b * (b - 1)))

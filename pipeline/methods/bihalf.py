@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method, exact
+from pipeline.methods import Method, direction, exact, off_diagonal
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -47,9 +47,8 @@ class BiHalf(Method):
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         u = exact(u)
         code = functional.normalize(halves(u.detach()) + (u - u.detach()), dim=1)
-        features = functional.normalize(labels.to(u.dtype), dim=1, eps=1e-6)
-        difference = code @ code.T - features @ features.T
-        difference = difference - difference.diagonal().diag_embed()
+        features = direction(labels.to(u.dtype))
+        difference = off_diagonal(code @ code.T - features @ features.T)
         count = len(u)
         return difference.square().sum() / max(1, count * (count - 1))
 

@@ -54,10 +54,6 @@ class CIBHash(Method):
         contrast = functional.cross_entropy(logits, partner)
         return contrast + self.bottleneck * _divergence(u, u.detach().roll(count // 2, dims=0))
 
-    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """Zero: codes are binary during training."""
-        return exact(u).new_zeros(())
-
 
 def _divergence(u: Tensor, v: Tensor) -> Tensor:
     """KL of bits with the probabilities sigmoid(u) and sigmoid(v), summed over bits, mean over images."""

@@ -47,10 +47,6 @@ class CroVCA(Method):
         alignment = _predicts(first, second) + _predicts(second, first)
         return (alignment - self.diversity * (coding_rate(first) + coding_rate(second))) / 2
 
-    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """Zero: the method has no such term."""
-        return exact(u).new_zeros(())
-
 
 def _predicts(u: Tensor, of: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(u, (of.detach() > 0).to(u.dtype))

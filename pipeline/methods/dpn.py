@@ -48,7 +48,3 @@ class DPN(Method):
         target = self.targets(labels)
         hinge: Tensor = (self.margin - u.to(target.dtype) * target).clamp(min=0)
         return hinge.mean()
-
-    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """Zero: the margin is this method's quantization, and it is part of the similarity loss."""
-        return u.new_zeros((), dtype=self.targets.centers.dtype)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from pipeline.methods import Method
-from pipeline.methods._classes import cross_entropy, one_label_each
+from pipeline.methods._classes import Classification
 from pipeline.methods._contrast import contrast
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
@@ -41,18 +41,12 @@ class DSHSD(Method):
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.alpha, self.margin = alpha, margin
         self.classifier = nn.Linear(code_length, num_classes, bias=False)
-        self.single_label: bool | None = None
+        self.classification = Classification()
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         h = self.relax(u.to(self.classifier.weight.dtype))
-        labels = labels.to(h.dtype)
-        single = one_label_each(labels) if self.single_label is None else self.single_label
-        classes = cross_entropy(self.classifier(h), labels, single=single)
+        classes: Tensor = self.classification(self.classifier(h), labels)
         return classes + self.alpha * self.code_length * contrast(h, labels, self.margin)
 
-    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """Zero: the method has no such term."""
-        return u.new_zeros((), dtype=self.classifier.weight.dtype)
-
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.single_label = one_label_each(labels)
+        self.classification.prime(labels)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.methods import Method
-from pipeline.methods._classes import cross_entropy, one_label_each
+from pipeline.methods._classes import Classification
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -46,21 +46,19 @@ class GreedyHash(Method):
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.quantization = quantization
         self.classifier = nn.Linear(code_length, num_classes, bias=False)
-        self.single_label: bool | None = None
+        self.classification = Classification()
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         code: Tensor = _Sign.apply(u.to(self.classifier.weight.dtype))
-        logits = self.classifier(code)
-        labels = labels.to(logits.dtype)
-        single = one_label_each(labels) if self.single_label is None else self.single_label
-        return cross_entropy(logits, labels, single=single)
+        loss: Tensor = self.classification(self.classifier(code), labels)
+        return loss
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         distance = u.to(self.classifier.weight.dtype).abs() - 1
         return self.quantization * distance.abs().pow(3).mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.single_label = one_label_each(labels)
+        self.classification.prime(labels)
 
 
 class _Sign(torch.autograd.Function):

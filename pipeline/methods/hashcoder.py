@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method, exact, similar
+from pipeline.methods import Method, exact, off_diagonal, similar
 from pipeline.methods._coding_rate import coding_rate
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
@@ -44,15 +44,10 @@ class HashCoder(Method):
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         u = exact(u)
-        alike = similar(labels, labels).to(u.dtype)
-        alike = alike - alike.diagonal().diag_embed()
+        alike = off_diagonal(similar(labels, labels).to(u.dtype))
         partners = alike.sum(dim=1, keepdim=True)
         # The mean of the targets, because the cross-entropy is linear in them.
         target = alike @ (u.detach() > 0).to(u.dtype) / partners.clamp(min=1)
         cost = functional.binary_cross_entropy_with_logits(u, target, reduction="none").mean(dim=1, keepdim=True)
         counted = partners.clamp(max=1)
         return (counted * cost).sum() / counted.sum().clamp(min=1) - self.diversity * coding_rate(u)
-
-    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """Zero: the method has no such term."""
-        return exact(u).new_zeros(())

@@ -22,9 +22,9 @@ class HashNet(Method):
         w_ij =      |S| / |S0|   otherwise
 
     Continuation (section 3.2): beta grows during training, so codes become discrete without a quantization
-    term. Here it is the first epoch's beta times (1 + epoch // step) ^ power, with epochs counted from 0; the
-    authors' code also increases beta by a square root. Continuation is active with every quantizer, because it
-    is part of the relaxed code.
+    term: the own term is zero. Here beta is the first epoch's times (1 + epoch // step) ^ power, with epochs
+    counted from 0; the authors' code also increases beta by a square root. Continuation is active with every
+    quantizer, because it is part of the relaxed code.
 
     A batch is compared with a bank of the latest outputs of the whole training set, including the batch's own,
     so j runs over all images as in the paper. |S1| and |S0| are counted in that (b, n) block. The sum is
@@ -74,10 +74,6 @@ class HashNet(Method):
         self.relaxed[indices] = h.detach()
         slope = self.alpha / self.code_length
         return likelihood(slope * h, self.relaxed, self._weights(labels), self.bank.sets.of)
-
-    def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        """Zero: the continuation is this method's quantization, and it is part of ``relax``."""
-        return u.new_zeros((), dtype=self.bank.dtype)
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
         self.bank.fill(u, labels)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.methods._classes import cross_entropy, one_label_each
+from pipeline.methods._classes import Classification
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -44,13 +44,13 @@ class JMLH(Method):
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.rate = rate
         self.classifier = nn.Linear(code_length, num_classes)
-        self.single_label: bool | None = None
+        self.classification = Classification()
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         mean = self.relax(u.to(self.classifier.weight.dtype))
-        labels = labels.to(mean.dtype)
-        single = one_label_each(labels) if self.single_label is None else self.single_label
-        return cross_entropy(self.classifier(_Drawn.apply(mean, self._noise(mean))), labels, single=single)
+        logits = self.classifier(_Drawn.apply(mean, self._noise(mean)))
+        loss: Tensor = self.classification(logits, labels)
+        return loss
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         # KL = log 2 - H(p), and H(p) = log(1 + exp x) - x sigmoid(x) with x = 2u or -2u.
@@ -59,7 +59,7 @@ class JMLH(Method):
         return self.rate * (math.log(2) - entropy).sum(dim=1).mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.single_label = one_label_each(labels)
+        self.classification.prime(labels)
 
     @staticmethod
     def _noise(mean: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method
+from pipeline.methods import Method, direction
 from pipeline.methods._bank import Bank
 from pipeline.methods._centers import separated_centers
 from pipeline.methods._pairs import balance_weights, likelihood, weighted
@@ -57,31 +57,27 @@ class MDSH(Method):
         self.register_buffer("centers", centers)
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        direction, labels = self._direction(u), labels.to(self.bank.dtype)
-        self.bank.put(indices, direction)
-        # The cosine with a center is direction @ center / sqrt(K).
-        log_p = functional.log_softmax(direction @ self.centers.T, dim=1)
+        unit, labels = direction(u), labels.to(self.bank.dtype)
+        self.bank.put(indices, unit)
+        # The cosine with a center is unit @ center / sqrt(K).
+        log_p = functional.log_softmax(unit @ self.centers.T, dim=1)
         # Below -1e-6, so that log(1 - p) is finite.
         log_others = (-log_p.clamp(max=-1e-6).expm1()).log()
         loss = -(labels * log_p + (1 - labels) * log_others).mean()
-        return loss + self.pairs * self._pairs(direction, labels) if self.compares else loss
+        return loss + self.pairs * self._pairs(unit, labels) if self.compares else loss
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         return self.quantization * (u.to(self.bank.dtype).abs() - 1).square().mean()
 
     def prime(self, u: Tensor, labels: Tensor) -> None:
-        self.bank.fill(self._direction(u), labels)
+        self.bank.fill(direction(u), labels)
 
     def start_epoch(self, epoch: int) -> None:
         self.compares = epoch >= self.pairs_from
 
-    def _direction(self, u: Tensor) -> Tensor:
-        """Outputs scaled to length 1; those near the origin stay near it."""
-        return functional.normalize(u.to(self.bank.dtype), dim=1, eps=1e-6)
-
-    def _pairs(self, direction: Tensor, labels: Tensor) -> Tensor:
+    def _pairs(self, unit: Tensor, labels: Tensor) -> Tensor:
         sets = self.bank.sets
         alike = sets.shared(labels)
         for_similar, _ = balance_weights(alike, sets.sizes)
         weights = weighted(alike, for_similar, torch.zeros_like(for_similar))
-        return likelihood(direction / 2, self.bank.outputs, weights, sets.of, 0.5)
+        return likelihood(unit / 2, self.bank.outputs, weights, sets.of, 0.5)

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method
+from pipeline.methods import Method, direction
 from pipeline.methods._centers import hash_centers
-from pipeline.methods._classes import log_likelihood
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt, Seed
 
 
@@ -58,15 +57,12 @@ class OrthoHash(Method):
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         labels = labels.to(self.centers.dtype)
-        cosines = self._direction(u) @ self.centers.T / self.code_length**0.5
-        return -log_likelihood(self.scale * (cosines - self.margin * labels), labels).mean()
+        cosines = direction(u) @ self.centers.T / self.code_length**0.5
+        of_class = functional.log_softmax(self.scale * (cosines - self.margin * labels), dim=1)
+        return -((labels * of_class).sum(dim=1) / labels.sum(dim=1).clamp(min=1)).mean()
 
     def quantization_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         if not self.quantization:
-            return u.new_zeros((), dtype=self.centers.dtype)
-        cosines: Tensor = self._direction(u).abs().sum(dim=1) / self.code_length**0.5
+            return super().quantization_loss(u, labels, indices)
+        cosines: Tensor = direction(u).abs().sum(dim=1) / self.code_length**0.5
         return self.quantization * (1 - cosines).mean()
-
-    def _direction(self, u: Tensor) -> Tensor:
-        """Outputs scaled to length 1; those near the origin stay near it."""
-        return functional.normalize(u.to(self.centers.dtype), dim=1, eps=1e-6)

@@ -1,9 +1,8 @@
 """``qsmih``: hashing by quadratic spherical mutual information (Passalis & Tefas, SPIC 2021)."""
 
 from torch import Tensor
-from torch.nn import functional
 
-from pipeline.methods import Method, exact, similar
+from pipeline.methods import Method, direction, exact, similar
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -45,8 +44,8 @@ class QSMIH(Method):
         self.quantization = quantization
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        direction = functional.normalize(exact(u), dim=1, eps=1e-6)
-        nearness = (1 + direction @ direction.T) / 2
+        unit = direction(u)
+        nearness = (1 + unit @ unit.T) / 2
         alike = similar(labels, labels).to(nearness.dtype)
         return ((alike * nearness - 1).square() + alike.mean() * nearness.square()).mean()
 

@@ -60,7 +60,8 @@ def _network_and_method(
     params: Params, group: Group, seed: int, data: Prepared, split: Split
 ) -> tuple[HashNetwork, methods.Method]:
     """The network with its initial weights and the method, both on the device."""
-    data.check(split.training_indices(methods.kind(group.method).trains_on))
+    images = split.training_indices(methods.kind(group.method).trains_on)
+    data.check(images)
     compute = devices.choose(params["compute"])
     devices.make_deterministic(seed, compute.device)
     network = for_cell(params, group, compute, data)
@@ -68,7 +69,7 @@ def _network_and_method(
         group.method,
         code_length=group.bits,
         num_classes=data.labels.shape[1],
-        num_train=len(split.training_indices(methods.kind(group.method).trains_on)),
+        num_train=len(images),
         **params["methods"][group.method],
     ).to(compute.device)
     return network, method

@@ -6,15 +6,13 @@ import pytest
 import torch
 
 from pipeline.methods.dfh import DFH
-from tests.losses import dot, made, mean, overlap, rows, sign_of
+from tests.losses import dot, made, mean, overlap, rows, sign_of, stored
 
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_similarity_is_the_likelihood_with_a_margin(multi: bool) -> None:
     method, first, every_label, u, labels, indices = made(DFH, multi=multi, margin=1.3)
-    others = rows(first)
-    for place, row in zip(indices.tolist(), rows(u), strict=True):
-        others[place] = row
+    others = stored(first, u, indices)
     terms = []
     for row, own in zip(rows(u), rows(labels), strict=True):
         for other, its in zip(others, rows(every_label), strict=True):

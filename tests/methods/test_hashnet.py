@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.methods.hashnet import HashNet
-from tests.losses import dot, made, outputs, overlap, rows
+from tests.losses import dot, made, outputs, overlap, rows, stored
 
 
 def jaccard(a: list[float], b: list[float]) -> float:
@@ -21,9 +21,7 @@ def test_similarity_is_equation_4_over_the_bank(multi: bool, epoch: int) -> None
     loss = method.similarity_loss(u, some, indices)
 
     slope = 0.8 * {0: 1, 5: 3}[epoch] ** 0.5
-    bank = first.clone()
-    bank[indices] = u
-    codes = [[math.tanh(slope * x) for x in row] for row in rows(bank)]
+    codes = [[math.tanh(slope * x) for x in row] for row in stored(first, u, indices)]
     labels = rows(every_label)
     pairs = [(i, j) for i in indices.tolist() for j in range(12)]
     alike = {(i, j): overlap(labels[i], labels[j]) for i, j in pairs}

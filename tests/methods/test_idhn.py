@@ -6,16 +6,14 @@ import pytest
 import torch
 
 from pipeline.methods.idhn import IDHN
-from tests.losses import dot, made, mean, rows
+from tests.losses import dot, made, mean, rows, stored
 
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_similarity_is_its_equation(multi: bool) -> None:
     method, first, every_label, u, labels, indices = made(IDHN, multi=multi, alpha=0.7, gamma=0.3)
     assert method.has_soft_pairs == multi
-    others = rows(first)
-    for place, row in zip(indices.tolist(), rows(u), strict=True):
-        others[place] = row
+    others = stored(first, u, indices)
     terms, soft = [], 0
     for row, own in zip(rows(u), rows(labels), strict=True):
         for other, its in zip(others, rows(every_label), strict=True):

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.methods._centers import hash_centers, separated_centers
 from pipeline.methods.mdsh import MDSH
-from tests.losses import dot, made, mean, overlap, rows
+from tests.losses import dot, made, mean, overlap, rows, stored
 from tests.methods.test_centers import distances
 
 
@@ -20,9 +20,7 @@ def cosine(a: list[float], b: list[float]) -> float:
 def test_similarity_is_its_equation(epoch: int, multi: bool) -> None:
     method, first, every_label, u, labels, indices = made(MDSH, multi=multi, pairs=0.6)
     method.start_epoch(epoch)
-    others = rows(first)
-    for place, row in zip(indices.tolist(), rows(u), strict=True):
-        others[place] = row
+    others = stored(first, u, indices)
     classes, pairs = [], []
     for row, own in zip(rows(u), rows(labels), strict=True):
         powers = [math.exp(math.sqrt(6) * cosine(row, center)) for center in rows(method.centers)]
