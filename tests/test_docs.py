@@ -1,5 +1,6 @@
 """Pages: no dead link in the repository or on the site, every make target and command that they name exists."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import commands
+from tests.browser import CHROMIUM, Browser
 from tests.conftest import ROOT
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), ROOT / "benchmarks" / "README.md"]
@@ -45,20 +47,35 @@ def test_commands_and_targets_exist(page: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+def test_the_site(tmp_path: Path) -> None:
+    """It builds without a warning, has all pages, and its tables can be sorted."""
+    site = tmp_path / "site"
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "site" / "api.html").read_text()
-    assert "optimal_pairing" in page
+    assert "optimal_pairing" in (site / "api.html").read_text()
     for source in ROOT.glob("docs/*.md"):
         fences = source.read_text().count("\n```") // 2
-        assert (tmp_path / "site" / f"{source.stem}.html").read_text().count('<div class="highlight') >= fences, source
+        assert (site / f"{source.stem}.html").read_text().count('<div class="highlight') >= fences, source
+    if CHROMIUM is not None:
+        sort_a_table((site / "methods.html").as_uri(), tmp_path)
+
+
+def sort_a_table(address: str, scratch: Path) -> None:
+    browser = Browser(scratch)
+    browser.open(address)
+    column = "[...[...document.querySelectorAll('table')].at(3).rows].map(row => row.cells[3].dataset.value)"
+    before = browser.js(column)[1:]
+    for order in (sorted(before), sorted(before, reverse=True), before):
+        browser.js("document.querySelectorAll('.sortable')[3].querySelectorAll('thead button')[3].click()")
+        browser.wait(f"JSON.stringify({column}.slice(1)) === {json.dumps(json.dumps(order, separators=(',', ':')))}")
+    assert browser.problems == []
+    browser.close()
 
 
 def test_the_readme_is_short() -> None:

@@ -1,5 +1,6 @@
 "use strict";
-// Makes every table sortable by its headings: up, down, then back to the order of the study.
+// Makes tables sortable by their headings: up, down, then back to the order in which they were written.
+// The report's page and the documentation's site use it.
 (() => {
   const root = document.documentElement;
   const collator = new Intl.Collator("en", { numeric: true });
@@ -29,7 +30,7 @@
   };
 
   const next = { none: "ascending", ascending: "descending", descending: "none" };
-  for (const table of document.querySelectorAll("table.sortable")) {
+  for (const table of document.querySelectorAll("table.sortable, .sortable > table")) {
     const original = [...table.tBodies[0].rows];
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, place) => {
