@@ -57,7 +57,7 @@ def focused(page: Browser) -> int:
 
 
 def test_an_upload_a_result_and_back(page: Browser, server: Server, tmp_path: Path) -> None:
-    assert len(shown(page)) == 18 and "200 images of digits" in text(page, "#about")
+    assert len(shown(page)) == 18 and "200 images (digits) as codes" in text(page, "#about")
     image = picture(np.rot90(digits()[0][3]))
     (tmp_path / "mine.png").write_bytes(image)
     answer = server.ask("/api/search", image).json

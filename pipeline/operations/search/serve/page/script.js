@@ -354,7 +354,7 @@ async function start() {
     fail(error.message);
     return;
   }
-  const things = plural(about.count, about.vectors ? "vector" : "image") + (about.dataset ? ` of ${about.dataset}` : "");
+  const things = plural(about.count, about.vectors ? "vector" : "image") + (about.dataset ? ` (${about.dataset})` : "");
   const index = about.kind === "flat" ? "" : `, approximate index (${about.kind})`;
   at("about").textContent = `${things} as codes of ${about.code_length} bits` + (about.cell ? `, by ${about.cell}` : "") + index;
   at("pictures").hidden = about.vectors;
