@@ -27,7 +27,7 @@ from pipeline.encoding import images as image_module
 from pipeline.encoding.device import Compute
 from pipeline.encoding.images import Augmentation, Resident
 from pipeline.encoding.network import build
-from pipeline.methods import _triplets
+from pipeline.methods.shared import triplets
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.layout import Group
 from pipeline.training.cell import trainer
@@ -46,7 +46,7 @@ every_other_quantizer = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """DTSH goes through the triplets in another way on a CPU."""
-    monkeypatch.setattr(_triplets, "_on_cpu", lambda device: False)
+    monkeypatch.setattr(triplets, "_on_cpu", lambda device: False)
 
 
 # Operations whose result, or its shape, depends on values; the last makes a tensor of numbers that the host has.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign, similar
-from pipeline.methods._bank import LabelSets
-from pipeline.methods._descent import descend
+from pipeline.methods.shared.bank import LabelSets
+from pipeline.methods.shared.descent import descend
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 # Entries of the table of similarities computed at a time; limits memory in the update of the database's codes.

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, exact
-from pipeline.methods._coding_rate import coding_rate
+from pipeline.methods.shared.coding_rate import coding_rate
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -16,9 +16,9 @@ class CroVCA(Method):
 
         1/2 (BCE(sigmoid(u), [v > 0]) + BCE(sigmoid(v), [u > 0])) - diversity 1/2 (R(u) + R(v))
 
-    where BCE is a mean over images and bits, and R the coding rate (``_coding_rate``). No label is read. The paper has
-    no quantization term: the targets are binary. So the own term is zero, and ``original`` equals ``none``. The coding
-    rate is part of the similarity loss, because without it all codes become equal.
+    where BCE is a mean over images and bits, and R the coding rate (``shared.coding_rate``). No label is read. The
+    paper has no quantization term: the targets are binary. So the own term is zero, and ``original`` equals ``none``.
+    The coding rate is part of the similarity loss, because without it all codes become equal.
 
     A batch normalization with learned scale and shift follows the head, as in the paper. The source of the formulas is
     the paper's Algorithm 1; its code was not available.

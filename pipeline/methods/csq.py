@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.methods._centers import Targets, hash_centers
+from pipeline.methods.shared.centers import Targets, hash_centers
 from pipeline.runtime.ranges import NonNegative, PositiveInt, Seed
 
 
@@ -20,8 +20,8 @@ class CSQ(Method):
     from 2u, which can't overflow.
 
     Centers (section 3.2): if K is a power of two and C <= 2K, the centers are the rows of the Hadamard matrix
-    H_K, then of -H_K. Otherwise they are drawn with K/2 random ones (Algorithm 1); see ``_centers``. The target of an
-    image with several labels is the bitwise majority of its centers.
+    H_K, then of -H_K. Otherwise they are drawn with K/2 random ones (Algorithm 1); see ``shared.centers``. The target
+    of an image with several labels is the bitwise majority of its centers.
 
     Some bits of Hadamard centers are the same for all classes, so they are dead: with C <= 16 classes the bits
     0, 16, 32, ..., which are 1 of 16, 2 of 32 and 4 of 64 bits.

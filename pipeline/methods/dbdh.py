@@ -5,8 +5,8 @@ from typing import Literal
 from torch import Tensor
 
 from pipeline.methods import Method, sign
-from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import balance_weights, likelihood, signed, weighted
+from pipeline.methods.shared.bank import Bank
+from pipeline.methods.shared.pairs import balance_weights, likelihood, signed, weighted
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign
-from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import likelihood, signed
+from pipeline.methods.shared.bank import Bank
+from pipeline.methods.shared.pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 #: Gradient descent on the centers: number of steps, the rate, and the steps at which it falls to a tenth.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, exact
-from pipeline.methods._pairs import likelihood, signed
+from pipeline.methods.shared.pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from pipeline.methods import Method
-from pipeline.methods._centers import Targets, sampled_centers
+from pipeline.methods.shared.centers import Targets, sampled_centers
 from pipeline.runtime.ranges import Positive, PositiveInt, Seed
 
 
@@ -21,7 +21,7 @@ class DPN(Method):
     The source is a public implementation (https://github.com/swuxyj/DeepHash-pytorch); the paper's text was not
     available.
 
-    Deviations: (1) targets of two classes differ in at least about K/2 bits (``_centers``); the paper draws them
+    Deviations: (1) targets of two classes differ in at least about K/2 bits (``shared.centers``); the paper draws them
     independently. (2) The target of an image with several labels is the bitwise majority of its classes' targets; the
     implementation draws the bit in a tie, here it is chosen as in ``csq``. (3) The variants that update targets between
     epochs (DPN-A) or use ternary codes (DPN-T) are not included.

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign
-from pipeline.methods._bank import Bank
-from pipeline.methods._descent import descend
-from pipeline.methods._pairs import likelihood, signed
+from pipeline.methods.shared.bank import Bank
+from pipeline.methods.shared.descent import descend
+from pipeline.methods.shared.pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 

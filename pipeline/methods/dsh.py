@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from pipeline.methods import Method, exact
-from pipeline.methods._contrast import contrast
+from pipeline.methods.shared.contrast import contrast
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from pipeline.methods import Method
-from pipeline.methods._classes import Classification
-from pipeline.methods._contrast import contrast
+from pipeline.methods.shared.classes import Classification
+from pipeline.methods.shared.contrast import contrast
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 

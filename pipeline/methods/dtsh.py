@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from pipeline.methods import Method, exact, sign, similar
-from pipeline.methods._triplets import triplet_likelihood
+from pipeline.methods.shared.triplets import triplet_likelihood
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.methods import Method
-from pipeline.methods._classes import Classification
+from pipeline.methods.shared.classes import Classification
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, exact, off_diagonal, similar
-from pipeline.methods._coding_rate import coding_rate
+from pipeline.methods.shared.coding_rate import coding_rate
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
@@ -16,8 +16,8 @@ class HashCoder(Method):
         mean_i mean_j BCE(sigmoid(u_i), t_j) - diversity R(u)
 
     where j runs over the other images of the batch that are similar to i, BCE is a mean over bits, and R is the coding
-    rate (``_coding_rate``). The paper (arXiv 2510.27584) calls images of one class two views, and draws one of them;
-    the mean over j is the expectation of that. Images without a similar image in the batch count only in R.
+    rate (``shared.coding_rate``). The paper (arXiv 2510.27584) calls images of one class two views, and draws one of
+    them; the mean over j is the expectation of that. Images without a similar image in the batch count only in R.
 
     The paper has no quantization term: the targets are binary. So the own term is zero, and ``original`` equals
     ``none``. The coding rate is part of the similarity loss, because without it all codes become equal.

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method
-from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import balance_weights, likelihood, weighted
+from pipeline.methods.shared.bank import Bank
+from pipeline.methods.shared.pairs import balance_weights, likelihood, weighted
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 

@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.methods._bank import Bank
-from pipeline.methods._pairs import likelihood
+from pipeline.methods.shared.bank import Bank
+from pipeline.methods.shared.pairs import likelihood
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 

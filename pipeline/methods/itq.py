@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.methods import Method, sign
-from pipeline.methods._components import principal_components
+from pipeline.methods.shared.components import principal_components
 from pipeline.runtime.ranges import PositiveInt
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.methods import Method
-from pipeline.methods._classes import Classification
+from pipeline.methods.shared.classes import Classification
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 

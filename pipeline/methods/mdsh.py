@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, direction
-from pipeline.methods._bank import Bank
-from pipeline.methods._centers import separated_centers
-from pipeline.methods._pairs import balance_weights, likelihood, weighted
+from pipeline.methods.shared.bank import Bank
+from pipeline.methods.shared.centers import separated_centers
+from pipeline.methods.shared.pairs import balance_weights, likelihood, weighted
 from pipeline.runtime.ranges import NonNegative, NonNegativeInt, PositiveInt, Seed
 
 

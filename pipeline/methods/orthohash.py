@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.methods import Method, direction
-from pipeline.methods._centers import hash_centers
+from pipeline.methods.shared.centers import hash_centers
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt, Seed
 
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline import methods
-from pipeline.methods._centers import Centers, hash_centers, sampled_centers
+from pipeline.methods.shared.centers import Centers, hash_centers, sampled_centers
 from pipeline.runtime.errors import UserError
 from tests.messages import one_line
 

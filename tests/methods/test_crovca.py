@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.methods._coding_rate import coding_rate
 from pipeline.methods.crovca import CroVCA
+from pipeline.methods.shared.coding_rate import coding_rate
 from tests.losses import mean, outputs, rows
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.methods import _triplets, similar
-from pipeline.methods._triplets import triplet_likelihood
 from pipeline.methods.dtsh import DTSH
+from pipeline.methods.shared import similar, triplets
+from pipeline.methods.shared.triplets import triplet_likelihood
 from tests.losses import a_lone_image_costs_nothing, dot, made, mean, outputs, overlap, rows, seeded, sign_of
 
 
@@ -40,7 +40,7 @@ def test_a_lone_image_has_no_triplets() -> None:
 @pytest.mark.parametrize("block", [1 << 20, 700])
 def test_gradient_is_that_of_the_plain_formula(block: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float32, this many triplets go through the compiled code."""
-    monkeypatch.setattr(_triplets, "_BLOCK", block * 96)
+    monkeypatch.setattr(triplets, "_BLOCK", block * 96)
     b = 96
     labels = torch.zeros(b, 5).scatter_(1, torch.randint(0, 5, (b, 1), generator=seeded()), 1.0)
     labels[:9, 4] = 1  # some have two
@@ -65,7 +65,7 @@ def test_the_way_of_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     method, _, _, u, labels, indices = made(DTSH, batch=12)
     u.requires_grad_()
     here = method.similarity_loss(u, labels, indices)
-    monkeypatch.setattr(_triplets, "_on_cpu", lambda device: False)
+    monkeypatch.setattr(triplets, "_on_cpu", lambda device: False)
     there = method.similarity_loss(u, labels, indices)
     assert there.item() == pytest.approx(here.item(), rel=1e-12)
     for one, other in zip(torch.autograd.grad(here, u), torch.autograd.grad(there, u), strict=True):

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.methods._centers import hash_centers, separated_centers
 from pipeline.methods.mdsh import MDSH
+from pipeline.methods.shared.centers import hash_centers, separated_centers
 from tests.losses import dot, made, mean, overlap, rows, stored
 from tests.methods.test_centers import distances
 

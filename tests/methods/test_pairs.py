@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method, _pairs, create, sign
-from pipeline.methods._bank import LabelSets
-from pipeline.methods._pairs import likelihood
+from pipeline.methods import Method, create, sign
+from pipeline.methods.shared import pairs
+from pipeline.methods.shared.bank import LabelSets
+from pipeline.methods.shared.pairs import likelihood
 from tests.losses import outputs, seeded
 
 # 11 images are one vector of the compiled loop, and three more.
@@ -26,7 +27,7 @@ every_engine = pytest.mark.parametrize(
 @pytest.fixture(autouse=True)
 def blocks_of_five(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of ten blocks has two images. Where a batch is compared with itself, the last of three has one."""
-    monkeypatch.setattr(_pairs, "_BLOCK", 5 * B)
+    monkeypatch.setattr(pairs, "_BLOCK", 5 * B)
 
 
 def close(found: Tensor, expected: Tensor) -> bool:
@@ -55,7 +56,7 @@ def test_both_gradients_are_those_of_the_plain_formula(
     dtype: torch.dtype, small: int, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From |psi| of about 1e-2 to 1e6, where an exponential would be infinite."""
-    monkeypatch.setattr(_pairs, "_SMALL", small)
+    monkeypatch.setattr(pairs, "_SMALL", small)
     codes, others = (scale * outputs(B, K)).to(dtype), outputs(N, K, 1).to(dtype)
     weights = outputs(4, B, 2).to(dtype)
     weights[0, 0] = 0  # a pair that doesn't count
@@ -84,7 +85,7 @@ def test_both_gradients_are_those_of_the_plain_formula(
 def test_a_pair_has_its_cost_and_slope(
     dtype: torch.dtype, small: int, psi: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pairs, "_SMALL", small)
+    monkeypatch.setattr(pairs, "_SMALL", small)
     for weight in (1.0, -1.0):
         one = torch.ones(1, 1, dtype=dtype)
         value, gradient = with_gradient(likelihood, psi * one, one, weight * one, torch.zeros(1).long())
@@ -97,7 +98,7 @@ def test_a_pair_has_its_cost_and_slope(
 @every_engine
 def test_a_loss_that_is_no_number_says_so(dtype: torch.dtype, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The training loop stops at a loss that is not finite."""
-    monkeypatch.setattr(_pairs, "_SMALL", small)
+    monkeypatch.setattr(pairs, "_SMALL", small)
     for image, wrong in itertools.product((0, B - 1), (torch.nan, torch.inf)):
         codes = outputs(B, K).to(dtype)
         codes[image, 0] = wrong
@@ -182,7 +183,7 @@ def test_loss_and_gradient_are_those_of_the_plain_formula(
     name: str, case: str, scale: float, dtype: torch.dtype, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In two epochs, with what a method solves or updates between them."""
-    monkeypatch.setattr(_pairs, "_SMALL", small)
+    monkeypatch.setattr(pairs, "_SMALL", small)
     plain, hyperparameters = PLAIN[name]
     sizes = {"code_length": K, "num_classes": C, "num_train": N}
     method: Method = create(name.split(",")[0], **sizes, **hyperparameters).to(dtype)

@@ -117,7 +117,7 @@ class Cluster:
         Args:
             call: the stage.
             inputs: its inputs, for hosts that don't share the project's folder.
-            here: run it on the driver's host, since some input is not a single DVC output.
+            here: run it on the driver's host, which has its inputs.
             whole_gpu: don't share its GPU with other stages.
 
         Returns:

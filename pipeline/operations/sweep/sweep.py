@@ -19,6 +19,9 @@ from pipeline.runtime.errors import UserError
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
+#: A stage with more inputs than this reads those of all cells, as `aggregate` does.
+MANY = 16
+
 
 @dataclass
 class Summary:
@@ -132,13 +135,14 @@ class Sweep:
         """Push a stage's inputs for hosts that don't share the folder.
 
         Returns:
-            the inputs, and whether the stage has to run on this host, because an input is not in the cache.
+            the inputs, and whether the stage has to run on this host: an input is not in the cache, or there are so
+            many that copying them takes longer than the stage.
         """
         remote = self.cluster.place.remote
         if remote is None:
             return [], False
         inputs = objects.entries(stage, self.workspace.made(stage))
-        if not all(objects.in_cache(self.workspace.repo, entry) for entry in inputs):
+        if len(inputs) > MANY or not all(objects.in_cache(self.workspace.repo, entry) for entry in inputs):
             return [], True
         new = [entry for entry in inputs if entry["md5"] not in self._sent]
         objects.push(self.workspace.repo, remote, new)

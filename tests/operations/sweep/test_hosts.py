@@ -13,6 +13,13 @@ from tests.operations.sweep.test_sweep import _until
 # One worker starts the cluster.
 pytestmark = pytest.mark.xdist_group("reproduced")
 
+CELLS = [
+    f"{method}-{quantizer}-16-{seed}"
+    for method in ("csq", "dsdh")
+    for quantizer in ("original", "wr")
+    for seed in (0, 1)
+]
+
 
 @pytest.fixture(scope="module")
 def cluster() -> "Iterator[object]":
@@ -42,12 +49,20 @@ def test_hosts_without_a_common_folder(swept: Swept, by_dvc: Swept, cluster: obj
     lab = swept.folder.parent / "lab"
     swept.run("dvc", "remote", "add", "-q", "--local", "-d", "lab", str(lab))
     where = swept.folder.parent / "where.txt"
-    swept.order("train", "csq-wr-16-0", f"import os\nPath({str(where)!r}).write_text(os.getcwd())")
+    note = f"""\
+import os, ray
+node = ray.get_runtime_context().get_node_id()
+open({str(where)!r}, "a").write(f"{{node}} {{os.getcwd()}}\\n")
+"""
+    for cell in CELLS:
+        swept.order("train", cell, note)
     process = run(swept, cluster, "--no-shared-folder")
     said, errors = process.communicate(timeout=300)
     assert process.returncode == 0, said + errors
     assert "41 stages run" in said
-    assert where.read_text() != str(swept.folder), "it ran in a folder of its own"
+    nodes, folders = (set(column) for column in zip(*map(str.split, where.read_text().splitlines()), strict=True))
+    assert len(nodes) == 2, "cells were trained on both nodes"
+    assert str(swept.folder) not in folders
     assert swept.left() == by_dvc.left()
     assert swept.ran() == []
 

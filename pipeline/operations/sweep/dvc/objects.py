@@ -24,17 +24,26 @@ def entries(stage: "PipelineStage", wanted: "Iterable[Dependency]") -> list[Entr
         wanted: those of its dependencies to return.
 
     Returns:
-        an entry for each, with its path relative to the project's root.
+        an entry for each, with its path relative to the project's root. For a folder that contains the outputs of other
+        stages, which isn't an object of the cache itself, the entries of these outputs.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    names = {dep.def_path: os.path.relpath(dep.fs_path, stage.repo.root_dir) for dep in wanted}
-    listed = to_single_stage_lockfile(stage)["deps"] if names else []
-    return [{**entry, "path": names[entry["path"]]} for entry in listed if entry["path"] in names]
+    root, trie, found = stage.repo.root_dir, stage.repo.index.outs_trie, []
+    listed = {entry["path"]: entry for entry in to_single_stage_lockfile(stage).get("deps", [])}
+    for dep in wanted:
+        key = dep.fs.parts(dep.fs_path)
+        if not trie.has_subtrie(key):
+            found.append({**listed[dep.def_path], "path": os.path.relpath(dep.fs_path, root)})
+            continue
+        for out in trie.itervalues(prefix=key):
+            outs = {entry["path"]: entry for entry in to_single_stage_lockfile(out.stage).get("outs", [])}
+            found.append({**outs[out.def_path], "path": os.path.relpath(out.fs_path, root)})
+    return found
 
 
 def in_cache(repo: "Repo", found: Entry) -> bool:
-    """Whether DVC's cache has this object; it doesn't if the path is a folder that contains several outputs."""
+    """Whether DVC's cache has this object; it doesn't have outputs with ``cache: false``."""
     return bool(repo.cache.local.exists(found["md5"]))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pipeline.methods._pairs import engine
+from pipeline.methods.shared.pairs import engine
 
 # Triplets of a block, 4 MiB in float32.
 _BLOCK = 1 << 20

@@ -113,13 +113,13 @@ def engine(codes: Tensor, n: int, margin: float = 0.0) -> Callable[[Tensor, Tens
     """
     if codes.device.type != "cpu" or codes.dtype != torch.float32 or len(codes) * n < _SMALL:
         return partial(_cost_and_coefficients, margin=margin)
-    from pipeline.methods import _compiled  # loads Numba
+    from pipeline.methods.shared import compiled  # loads Numba
 
-    def compiled(psi: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
-        cost = _compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy(), np.float32(margin))
+    def in_one_pass(psi: Tensor, weights: Tensor, sets: Tensor) -> Tensor:
+        cost = compiled.cost_and_coefficients(psi.numpy(), weights.numpy(), sets.numpy(), np.float32(margin))
         return psi.new_full((), cost)
 
-    return compiled
+    return in_one_pass
 
 
 def _cost_and_coefficients(psi: Tensor, weights: Tensor, sets: Tensor, margin: float) -> Tensor:

@@ -57,8 +57,9 @@ def _with_sign(typing_context: Any, x: Any, y: Any) -> Any:
 def cost_and_coefficients(psi, weights, sets, margin):  # type: ignore[no-untyped-def]
     """Replace psi by the derivative of the cost with respect to psi; return the cost.
 
-    The formula is that of ``_pairs._cost_and_coefficients``. With z = margin +- psi and e = exp(-|z|), log(1 + exp z)
-    is max(z, 0) + log(1 + e), and sigmoid(z) is 1 / (1 + e), or e / (1 + e) if z < 0. Both are computed to base 2.
+    The formula is that of ``shared.pairs._cost_and_coefficients``. With z = margin +- psi and e = exp(-|z|), log(1 +
+    exp z) is max(z, 0) + log(1 + e), and sigmoid(z) is 1 / (1 + e), or e / (1 + e) if z < 0. Both are computed to
+    base 2.
 
     Args:
         psi: (m, b) float32, overwritten.
