@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.runtime.registry import file_names
 from tests.conftest import ROOT, Project, make_quick
 
 
@@ -214,6 +215,28 @@ def test_every_module_that_a_stage_imports_is_a_dependency(stage: str, imports: 
         path = Path(*module.split("."))
         file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
         assert covers(deps, file) or only_documentation(file), f"{stage} imports {file}, not among its deps"
+
+
+@pytest.mark.parametrize(
+    ("package", "stage"),
+    [("methods", "tune"), ("methods", "train"), ("quantizers", "tune"), ("quantizers", "train"),
+     ("datasets", "prepare"), ("protocols", "split"), ("backbones", "features"), ("backbones", "encode")],
+)  # fmt: skip
+def test_what_a_component_imports_is_a_dependency(package: str, stage: str) -> None:
+    """Of every file, also those that no test's study uses; imports within functions included."""
+    deps, folder = declared(stage), ROOT / "pipeline" / package
+    for name in file_names(folder):
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8"))):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom) and (ROOT / str(node.module).replace(".", "/")).is_dir():
+                modules += [f"{node.module}.{alias.name}" for alias in node.names]
+            for module in filter(lambda one: str(one).startswith("pipeline."), modules):
+                path = Path(*str(module).split("."))
+                file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
+                known = not (ROOT / file).exists() or covers(deps, file) or only_documentation(file)
+                assert known or "params" in file.parts, (
+                    f"{package}/{name}.py imports {file}, not a dependency of {stage}"
+                )
 
 
 @pytest.mark.xdist_group("finished")

@@ -14,7 +14,7 @@ from pipeline.params.schema import BATCH_NORM, TRAINING_FREE
 class Head(schema.Head):
     """A method's head: params.yaml's section, and ``Method.batch_norm``."""
 
-    batch_norm: NotRequired[str]
+    batch_norm: NotRequired[bool]
 
 
 #: One linear layer.
@@ -28,7 +28,7 @@ def of_method(params: schema.Params, method: str) -> Head:
     if method in TRAINING_FREE:
         head["hidden"] = []
     if method in BATCH_NORM:
-        head["batch_norm"] = BATCH_NORM[method]
+        head["batch_norm"] = True
     return head
 
 
@@ -43,7 +43,7 @@ def without_last(head: nn.Module) -> tuple[nn.Module, nn.Linear]:
 def make_head(section: Head, num_features: int, code_length: int) -> nn.Module:
     """Make a head: normalization, hidden layers with ReLU and dropout, and one linear layer to the K outputs.
 
-    The outputs are normalized over a batch if ``batch_norm`` says so.
+    With ``batch_norm``, the outputs are normalized over a batch, with learned scale and shift.
 
     Args:
         section: what ``of_method`` returns.
@@ -66,7 +66,7 @@ def make_head(section: Head, num_features: int, code_length: int) -> nn.Module:
     nn.init.zeros_(last.bias)
     layers.append(last)
     if "batch_norm" in section:
-        layers.append(nn.BatchNorm1d(code_length, affine=section["batch_norm"] == "affine"))
+        layers.append(nn.BatchNorm1d(code_length))
     # A single layer is not wrapped, so that its weights are called head.weight and head.bias.
     return nn.Sequential(*layers) if len(layers) > 1 else last
 

@@ -175,6 +175,26 @@ def one_view(features: Tensor, generator: torch.Generator) -> Tensor:
     return features[torch.arange(count, device=features.device), chosen]
 
 
+def random_views(images: Tensor, augment: Augment, generator: torch.Generator, count: int) -> list[Tensor]:
+    """``count`` random views of each image of a batch.
+
+    Of features with several stored views, an image's views are different ones, in random order. With one stored view,
+    they are all this view. An augmentation changes each view by itself, so two views of an image may be the same, as
+    they are for half of the images if it only flips.
+
+    Args:
+        images: (b, 3, S, S), or features (b, V, D); V is 1, or at least ``count``.
+        augment: makes one view, for ``count`` 1 and where the views aren't drawn from stored ones.
+        generator: the source of all randomness.
+        count: number of views.
+    """
+    if count == 1 or images.ndim != 3 or images.shape[1] == 1:
+        return [augment(images, generator) for _ in range(count)]
+    order = torch.rand(images.shape[:2], generator=generator, device=generator.device).argsort(dim=1)
+    batch = torch.arange(len(images), device=images.device)
+    return [images[batch, chosen] for chosen in order[:, :count].to(images.device).unbind(1)]
+
+
 def normalization(backbone: Backbone) -> tuple[Tensor, Tensor]:
     """Shift and scale of a backbone for ``normalized``, for pixels of 0 to 255; (3, 1, 1) each."""
     shift, scale = (torch.tensor([255 * value for value in values]) for values in (backbone.mean, backbone.std))

@@ -28,8 +28,8 @@ class Method(nn.Module):
             ``nothing``, an argument that must not be read.
         views: number of random views of each image in a batch. With 2, ``u`` is (2b, K): the b images' first views,
             then their second views. ``labels`` and ``indices`` are repeated accordingly.
-        batch_norm: batch normalization of the outputs, where it is part of the method: ``plain``, or ``affine`` with a
-            learned scale and shift of each bit.
+        batch_norm: whether a batch normalization of the outputs, with learned scale and shift of each bit, is part of
+            the method.
     """
 
     # "database" is for methods that solve the codes of all database images during training (ADSH).
@@ -37,7 +37,7 @@ class Method(nn.Module):
     training_free = False
     supervision: Literal["labels", "features", "nothing"] = "labels"
     views: Literal[1, 2] = 1
-    batch_norm: Literal["none", "plain", "affine"] = "none"
+    batch_norm: bool = False
 
     def __init__(self, *, code_length: int, num_classes: int, num_train: int) -> None:
         super().__init__()

@@ -58,9 +58,9 @@ class BiHalf(Method):
 
 
 def halves(u: Tensor) -> Tensor:
-    """-1/+1 codes (b, K): in each column, +1 for the b/2 largest outputs (rounded up), -1 for the others."""
+    """-1/+1 codes (b, K): in each column, +1 for the b/2 largest outputs (rounded down), -1 for the others."""
     count = len(u)
-    larger = torch.arange(count, device=u.device) < (count + 1) // 2
+    larger = torch.arange(count, device=u.device) < count // 2
     values = torch.where(larger, 1.0, -1.0).to(u.dtype)[:, None].expand_as(u)
     order = u.argsort(dim=0, descending=True, stable=True)
     return torch.empty_like(u).scatter_(0, order, values)

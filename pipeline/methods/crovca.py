@@ -20,8 +20,15 @@ class CroVCA(Method):
     paper has no quantization term: the targets are binary. So the own term is zero, and ``original`` equals ``none``.
     The coding rate is part of the similarity loss, because without it all codes become equal.
 
-    A batch normalization with learned scale and shift follows the head, as in the paper. The source of the formulas is
-    the paper's Algorithm 1; its code was not available.
+    CroVCA is the paper's objective, with labels or without; this is the one without, see ``hashcoder`` for the other.
+    The paper's network is an MLP called HashCoder, whose last layer is a batch normalization with learned scale and
+    shift. Here ``head.hidden`` gives its layers, and the batch normalization belongs to this method.
+
+    The loss and its gradient are those of the authors' code (https://github.com/ilyassmoummad/cross-view-code-alignment,
+    ``train.py`` and ``loss.py``).
+
+    Deviation: the batch normalization takes mean and variance over both views together, since both are one batch of the
+    network; the authors' code takes those of each view.
 
     Args:
         diversity: weight of the coding rate; 0.1 in the paper.
@@ -29,7 +36,7 @@ class CroVCA(Method):
 
     supervision = "nothing"
     views = 2
-    batch_norm = "affine"
+    batch_norm = True
 
     def __init__(
         self,

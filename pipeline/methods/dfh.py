@@ -8,8 +8,8 @@ from pipeline.methods.shared.bank import Bank
 from pipeline.methods.shared.pairs import likelihood, signed
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
-#: Gradient descent on the centers: number of steps, the rate, and the steps at which it falls to a tenth.
-STEPS, RATE, FALLS = 200, 0.03, (150, 180)
+#: Gradient descent on the centers: number of steps, the highest rate, and at which steps, from 0, it falls to a tenth.
+STEPS, RATE, FALLS = 200, 0.03, (149, 179)
 
 
 class DFH(Method):
@@ -20,16 +20,24 @@ class DFH(Method):
         log(1 + exp(m - psi_ij)) for similar pairs, log(1 + exp(m + psi_ij)) for others
 
     The own term is eta mean_i mean_k (b_ik - u_ik)^2, with the codes b_i = sgn(u_i + mu C y_i), where C (K, C) are
-    signs of relaxed centers V. These minimise, by gradient descent,
+    signs of relaxed centers V. These minimise, by gradient descent from 0 with sgn(0) = 0,
 
         mean_ik (V y_i - b_i)_k^2 + inter mean_cd (V^T V - K (2 I - 1))_cd^2 + nu mean (V - sgn V)^2
 
-    The source is the paper's abstract and a public implementation (https://github.com/swuxyj/DeepHash-pytorch), whose
-    weights are the defaults. A batch is compared with a bank of the latest outputs of the whole training set, as there.
+    The source is the paper's abstract, the authors' code
+    (https://github.com/liyunqianggyn/Push-for-Quantization-Deep-Fisher-Hashing) and another implementation
+    (https://github.com/swuxyj/DeepHash-pytorch), whose weights are the defaults. As in both, a batch is compared with a
+    bank of the latest outputs of the whole training set.
 
-    Deviations: (1) centers are computed between epochs from all training images; the implementation makes 200 steps of
-    gradient descent after each batch, from this batch's images. The rate is lower where that of the implementation
-    would diverge (many bits, few classes). (2) The bank starts with the network's initial outputs for the training set.
+    The two differ, and the second is followed, because its likelihood has the margin that the abstract describes. The
+    authors' code has mu = 1 and leaves out the margin; it divides the labels of an image by their number, so V y_i is
+    the mean of the image's centers and not their sum; it gets C by discrete coordinate descent, with the relaxation
+    above as an alternative.
+
+    Deviations: (1) centers are computed between epochs from all training images; both implementations compute them
+    after each batch, from this batch's images. (2) The rate of a step is never above the inverse of a bound on the
+    curvature; the constant rate of the implementations diverges with many bits, few classes or a large ``inter``.
+    (3) The bank starts with the network's initial outputs for the training set.
 
     Args:
         margin: m.
@@ -88,12 +96,16 @@ class DFH(Method):
         codes = self._codes(self.bank.outputs, labels)
         gram, sums = labels.T @ labels, codes.T @ labels
         wanted = bits * (2 * torch.eye(classes, dtype=gram.dtype, device=gram.device) - 1)
-        # The inverse of a bound on the second derivative.
-        rate = min(RATE, 1 / (12 * self.inter * bits / classes**2 + 4 * classes / bits + self.nu))
         for step in range(STEPS):
-            if step in FALLS:
-                rate /= 10
+            products = centers.T @ centers
+            excess = products - wanted
             intra = 2 / codes.numel() * (centers @ gram - sums)
-            inter = 4 / classes**2 * centers @ (centers.T @ centers - wanted)
-            binary = 2 / centers.numel() * (centers - sign(centers))
+            inter = 4 / classes**2 * centers @ excess
+            # torch's sign is 0 at 0: a center that isn't known yet is not pulled to +1.
+            binary = 2 / centers.numel() * (centers - centers.sign())
+            # At least the largest eigenvalue of the Hessian. That of the second term maps a change D of V to
+            # 4 / C^2 (D excess + V (D^T V + V^T D)). Frobenius norms, and the trace of `gram`, bound eigenvalues.
+            curvature = 2 / codes.numel() * gram.trace() + 2 / centers.numel() * self.nu
+            curvature += self.inter * 4 / classes**2 * (2 * products.norm() + excess.norm())
+            rate = (1 / curvature).clamp(max=RATE / 10 ** sum(step >= fall for fall in FALLS))
             centers -= rate * (intra + self.inter * inter + self.nu * binary)

@@ -22,9 +22,12 @@ class DPN(Method):
     available.
 
     Deviations: (1) targets of two classes differ in at least about K/2 bits (``shared.centers``); the paper draws them
-    independently. (2) The target of an image with several labels is the bitwise majority of its classes' targets; the
-    implementation draws the bit in a tie, here it is chosen as in ``csq``. (3) The variants that update targets between
-    epochs (DPN-A) or use ternary codes (DPN-T) are not included.
+    independently. (2) The target of an image with several labels is the bitwise majority of its classes' targets, so
+    that every image has one target and the same weight. The implementation draws the bit in a tie, here it is chosen as
+    in ``csq``. The authors' own re-implementation (https://github.com/kamwoh/DPN, ``scripts/train_hashing.py``) has no
+    majority: it adds up the hinges to the targets of all classes of an image. For one label, both are the hinge above;
+    the re-implementation takes the sum over bits. (3) The variants that update targets between epochs (DPN-A) or use
+    ternary codes (DPN-T) are not included.
 
     Args:
         margin: m; 1 in the public implementation.

@@ -3,33 +3,39 @@
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods import Method, exact, off_diagonal, similar
+from pipeline.methods import Method, exact
 from pipeline.methods.shared.coding_rate import coding_rate
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
 
 class HashCoder(Method):
-    """The bits of similar images predict each other; the coding rate keeps codes from being all the same.
+    """An image's bits are those of the mean of its classes; the coding rate keeps codes from being all the same.
 
-    With targets t_j = [u_j > 0] in {0, 1}^K, which have no gradient, the loss is
+    With the mean output m_c of the batch's images of class c, and the mean m_i of m_c over the classes of image i, the
+    target t_i = [m_i > 0] in {0, 1}^K has no gradient, and the loss is
 
-        mean_i mean_j BCE(sigmoid(u_i), t_j) - diversity R(u)
+        mean_i BCE(sigmoid(u_i), t_i) - diversity R(u)
 
-    where j runs over the other images of the batch that are similar to i, BCE is a mean over bits, and R is the coding
-    rate (``shared.coding_rate``). The paper (arXiv 2510.27584) calls images of one class two views, and draws one of
-    them; the mean over j is the expectation of that. Images without a similar image in the batch count only in R.
+    where BCE is a mean over bits, and R is the coding rate (``shared.coding_rate``). Images without a label count only
+    in R.
+
+    In the paper (arXiv 2510.27584), CroVCA is the objective, with labels or without, and HashCoder is the network: an
+    MLP whose last layer is a batch normalization with learned scale and shift. Here ``hashcoder`` is the objective with
+    labels, and ``crovca`` the one without. ``head.hidden`` gives the MLP's layers; the batch normalization belongs to
+    both methods.
 
     The paper has no quantization term: the targets are binary. So the own term is zero, and ``original`` equals
     ``none``. The coding rate is part of the similarity loss, because without it all codes become equal.
 
-    A batch normalization with learned scale and shift follows the head, as in the paper. The source of the formulas is
-    the paper's Algorithm 1; its code was not available.
+    The source is the authors' code (https://github.com/ilyassmoummad/cross-view-code-alignment, ``train.py``); of the
+    paper only the abstract was available. Deviation: the code takes two augmented views of each image, as ``crovca``
+    does. One is taken here, so that images need no augmentation.
 
     Args:
-        diversity: weight of the coding rate.
+        diversity: weight of the coding rate; 0.1 in the authors' code.
     """
 
-    batch_norm = "affine"
+    batch_norm = True
 
     def __init__(
         self,
@@ -44,10 +50,10 @@ class HashCoder(Method):
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         u = exact(u)
-        alike = off_diagonal(similar(labels, labels).to(u.dtype))
-        partners = alike.sum(dim=1, keepdim=True)
-        # The mean of the targets, because the cross-entropy is linear in them.
-        target = alike @ (u.detach() > 0).to(u.dtype) / partners.clamp(min=1)
-        cost = functional.binary_cross_entropy_with_logits(u, target, reduction="none").mean(dim=1, keepdim=True)
-        counted = partners.clamp(max=1)
-        return (counted * cost).sum() / counted.sum().clamp(min=1) - self.diversity * coding_rate(u)
+        labels = labels.to(u.dtype)
+        means = labels.T @ u.detach() / labels.sum(dim=0).clamp(min=1)[:, None]
+        # The mean over an image's classes has the sign of the sum.
+        target = (labels @ means > 0).to(u.dtype)
+        cost = functional.binary_cross_entropy_with_logits(u, target, reduction="none").mean(dim=1)
+        labelled = labels.amax(dim=1)
+        return (labelled * cost).sum() / labelled.sum().clamp(min=1) - self.diversity * coding_rate(u)

@@ -25,12 +25,16 @@ class JMLH(Method):
     tanh(u) (straight through). The second term, the rate of the bottleneck, is the own term here; a quantizer that
     replaces the own term therefore removes the bottleneck.
 
-    This is a reconstruction: no code was available, nor the paper's equations in full (arXiv 1908.09573). Its abstract
-    and introduction describe the classifier on binary codes and the information bottleneck; the rest is assumed.
-    Outputs are scaled so that relaxed codes are tanh(u), as in the other methods.
+    The paper (arXiv 1908.09573) was not available in full. The source is the authors' later code
+    (https://github.com/ymcidence/TBH, model/jmlh.py, layer/binary_activation.py and train/jmlh_train.py at 778dd1c).
+
+    Deviations: (1) the code's bits are 0 or 1, with p = sigmoid(x). Here they are -1 or +1 and x = 2u, so that relaxed
+    codes are tanh(u) as in the other methods. This is the same model with another scale of outputs and classifier. (2)
+    The code sets a bit where p > 1/2, in training too. Here bits are drawn, because the likelihood above is an
+    expectation over q(b|x). (3) The code has the softmax alone. The sigmoid for several labels is assumed.
 
     Args:
-        rate: lambda, weight of the own term.
+        rate: lambda, weight of the own term; 0.2 in the authors' code.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class JMLH(Method):
         code_length: PositiveInt,
         num_classes: PositiveInt,
         num_train: PositiveInt,
-        rate: NonNegative = 0.1,
+        rate: NonNegative = 0.2,
     ) -> None:
         super().__init__(code_length=code_length, num_classes=num_classes, num_train=num_train)
         self.rate = rate

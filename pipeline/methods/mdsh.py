@@ -27,7 +27,11 @@ class MDSH(Method):
     optimisation with a bound of Gilbert and Varshamov; here a descent flips bits (``separated_centers``). With 100
     classes and 48 bits the closest two are then 20 bits apart, and 18 without it. (2) The authors compare a batch with
     stored outputs of a slowly moving copy of the network; here the stored outputs are the network's own. (3) Pairs are
-    added from the second epoch on; the authors' studies have hundreds of epochs, and add them after the ninth.
+    added from the second epoch on; the authors' studies have hundreds of epochs, and add them after the ninth. (4) In
+    the authors' network a batch normalization with scale and shift, then a tanh, follow the last layer, and both losses
+    read its outputs in (-1, 1). Here they read the raw outputs, as do the quantizers that replace the own term, and
+    cosines of raw outputs have a gradient where a tanh is saturated. On digits (16 bits, 5 seeds) the mean average
+    precision is 0.966 with raw outputs and 0.965 with both layers.
 
     Args:
         pairs: beta, weight of the similar pairs.

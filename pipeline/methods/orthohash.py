@@ -23,11 +23,13 @@ class OrthoHash(Method):
 
         quantization * mean_i (1 - cos(u_i, sgn(u_i)))
 
-    A batch normalization without parameters follows the head, as in the paper, to balance the bits.
+    A batch normalization follows the head, to balance the bits. It has a learned scale and shift, as in the authors'
+    code (``models/alexnet.py``).
 
-    Deviations: (1) the authors draw the centers from Bernoulli(1/2). Here they are those of ``csq``: orthogonal rows of
-    a Hadamard matrix if there are enough, which the paper names as the best case, else random codes with bounded
-    distance. (2) ``original`` equals ``none`` unless ``quantization`` is greater than 0.
+    Deviations: (1) the authors draw the centers from Bernoulli(1/2). Here they are those of ``csq``. If K is a power of
+    two and C <= K, they are rows of a Hadamard matrix, which are orthogonal; the paper names this as the best case. For
+    K < C <= 2K, negatives of the first C - K rows are added, so some pairs of centers are opposite. Otherwise they are
+    random codes with bounded distance. (2) ``original`` equals ``none`` unless ``quantization`` is greater than 0.
 
     Args:
         scale: s, 8 in the authors' code.
@@ -37,7 +39,7 @@ class OrthoHash(Method):
     """
 
     centers: Tensor
-    batch_norm = "plain"
+    batch_norm = True
 
     def __init__(
         self,

@@ -16,8 +16,9 @@ class QSMIH(Method):
 
         sum_ij (D_ij q_ij - 1)^2 + q_ij^2 / M
 
-    So similar images get the cosine 1, and others -1, less strongly the fewer pairs are similar. The method's own term
-    is
+    The cost of a similar pair is least at q = M / (M + 1), the cosine (M - 1) / (M + 1), which is nearer to 1 the fewer
+    pairs are similar. That of another pair is least at the cosine -1, and its weight 1 / M is smaller then. The
+    method's own term is
 
         quantization * mean_i mean_k | |u_ik| - 1 |
 

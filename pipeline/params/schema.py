@@ -50,8 +50,8 @@ def _methods(attribute: str, value: Any = True) -> tuple[str, ...]:
 TRAINING_FREE = _methods("training_free")
 #: Methods that compare two views of each image, and those that compare codes with a frozen backbone's features.
 TWO_VIEWS, ON_FEATURES = _methods("views", 2), _methods("supervision", "features")
-#: How the outputs of methods are normalized over a batch, where they are.
-BATCH_NORM = {name: kind for kind in ("plain", "affine") for name in _methods("batch_norm", kind)}
+#: Methods whose outputs are normalized over a batch.
+BATCH_NORM = _methods("batch_norm")
 
 if TYPE_CHECKING:  # the names are known only at run time
     DatasetName = ProtocolName = BackboneName = MethodName = QuantizerName = TrainingFreeName = str

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.encoding.encode import outputs_of
-from pipeline.encoding.images import inputs
+from pipeline.encoding.images import inputs, random_views
 from pipeline.encoding.network import HashNetwork, first_view
 from pipeline.methods import Method
 from pipeline.params import schema
@@ -163,9 +163,10 @@ class Trainer:
             images: their images, or features.
 
         Returns:
-            u (v b, K), labels (v b, C), indices (v b,) with v views, see ``Method``.
+            u (v b, K), labels (v b, C), indices (v b,) with v views, see ``Method``. Two views of an image differ where
+            features of several views are stored; of one stored view they are the same but for dropout.
         """
-        views = [self.augment(images, self.generator) for _ in range(self.method.views)]
+        views = random_views(images, self.augment, self.generator, self.method.views)
         u = self.network(torch.cat(views) if len(views) > 1 else views[0])
         labels = first_view(images) if self.method.supervision == "features" else self.labels[indices]
         if len(views) == 1:

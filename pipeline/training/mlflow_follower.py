@@ -13,8 +13,9 @@ from dataclasses import asdict, astuple
 from pipeline.params import Params
 from pipeline.runtime.layout import Cell, Layout
 
-#: Seconds of training before the other process is started. MLflow takes about five seconds to start.
-DELAY = 10.0
+#: Seconds of training before the other process is started. MLflow takes about five seconds of a core to start, which
+#: cells of ten seconds, several at a time, would wait for.
+DELAY = 60.0
 #: Seconds to wait, after training, for the other process to log the last rows; an SQLite file takes half a second.
 PATIENCE = 10.0
 

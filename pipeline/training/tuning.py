@@ -53,7 +53,11 @@ def tune(params: Params, group: Group, layout: Layout, target: Path) -> None:
     means = {trial: _mean(found) for trial, found in scores.items()}
     whole = {trial: mean for trial, mean in means.items() if mean is not None}
     if not whole:
-        raise UserError(f"no candidate of quantizer {group.quantizer!r} trains; the last failed: {rows[-1]['note']}")
+        # The last trial may have trained, if its setting failed with another seed.
+        last = [row["note"] for row in rows if row["note"]][-1]
+        raise UserError(
+            f"no candidate of quantizer {group.quantizer!r} trains with every seed; the last failed: {last}"
+        )
     best = max(whole, key=lambda trial: whole[trial])
     _write_curve(rows, target / "curve.csv")
     # Only the setting, because training depends on this file: a new candidate that isn't chosen re-trains no cell.

@@ -1,6 +1,7 @@
 """Heads on features: normalization, hidden layers, views, and what a study with a frozen backbone does."""
 
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipeline.encoding import images as image_module
 from pipeline.encoding.device import Compute
 from pipeline.encoding.head import LINEAR, Standardize, make_head, of_method
 from pipeline.encoding.images import inputs as on_device
-from pipeline.encoding.images import one_view
+from pipeline.encoding.images import one_view, random_views
 from pipeline.encoding.network import FeatureNetwork, build, with_backbone
 from pipeline.features.views import Featured, Views, inputs
 from pipeline.params import check
@@ -103,6 +104,38 @@ def test_one_view_is_chosen_for_each_image() -> None:
     chosen = one_view(found, torch.Generator().manual_seed(0)).squeeze(1)
     second = (chosen % 2).mean()
     assert torch.equal(chosen // 2, torch.arange(1000.0)) and 0.4 < float(second) < 0.6
+
+
+@pytest.mark.parametrize("stored", [2, 3])
+def test_two_views_of_an_image_are_different_ones(stored: int) -> None:
+    found = torch.arange(1000.0 * stored).view(1000, stored, 1)
+    first, second = random_views(found, one_view, torch.Generator().manual_seed(0), 2)
+    pairs = list(product(range(stored), repeat=2))
+    counts = dict.fromkeys(pairs, 0)
+    for image, (a, b) in enumerate(zip(first[:, 0].tolist(), second[:, 0].tolist(), strict=True)):
+        counts[int(a) - image * stored, int(b) - image * stored] += 1
+    expected = 1000 / (stored * (stored - 1))
+    for (a, b), number in counts.items():
+        assert number == 0 if a == b else abs(number - expected) < 0.25 * expected
+
+
+@pytest.mark.parametrize(("stored", "count"), [(1, 1), (2, 1), (1, 2)])
+def test_one_view_is_drawn_as_without_others(stored: int, count: int) -> None:
+    """By the same random numbers; two views of one stored view are this one."""
+    found = torch.arange(100.0 * stored).view(100, stored, 1)
+    drawn, alone = (torch.Generator().manual_seed(0) for _ in range(2))
+    views = random_views(found, one_view, drawn, count)
+    expected = one_view(found, alone)
+    assert len(views) == count and all(torch.equal(view, expected) for view in views)
+    assert torch.equal(drawn.get_state(), alone.get_state())
+
+
+def test_views_of_images_are_augmented_one_by_one() -> None:
+    images = torch.randint(256, (40, 3, 8, 8), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    augment = image_module.Augmentation(crop_padding=2, flip=True)
+    drawn, alone = (torch.Generator().manual_seed(0) for _ in range(2))
+    for view in random_views(images, augment, drawn, 2):
+        assert torch.equal(view, augment(images, alone))
 
 
 def test_several_views_are_read_like_one_array(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,12 +296,11 @@ def test_a_method_that_compares_codes_with_features_needs_a_frozen_backbone() ->
     )
 
 
-@pytest.mark.parametrize(("method", "affine"), [("orthohash", False), ("crovca", True), ("csq", None)])
-def test_methods_with_a_batch_normalization_get_it_after_the_last_layer(method: str, affine: bool | None) -> None:
+@pytest.mark.parametrize(
+    ("method", "kind"), [("orthohash", "BatchNorm1d"), ("crovca", "BatchNorm1d"), ("csq", "Linear")]
+)
+def test_methods_with_a_batch_normalization_get_it_after_the_last_layer(method: str, kind: str) -> None:
     made = make_head(of_method({"head": head(hidden=[16])}, method), 8, 4)  # type: ignore[typeddict-item]
     assert isinstance(made, torch.nn.Sequential)
-    last = made[-1]
-    if affine is None:
-        assert isinstance(last, torch.nn.Linear)
-    else:
-        assert isinstance(last, torch.nn.BatchNorm1d) and last.affine == affine and last.num_features == 4
+    assert type(made[-1]).__name__ == kind
+    assert all(layer.affine and layer.num_features == 4 for layer in made if isinstance(layer, torch.nn.BatchNorm1d))

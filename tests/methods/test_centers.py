@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline import methods
-from pipeline.methods.shared.centers import Centers, hash_centers, sampled_centers
+from pipeline.methods.shared.centers import Centers, hash_centers, sampled_centers, separated_centers
 from pipeline.runtime.errors import UserError
 from tests.messages import one_line
 
@@ -52,6 +52,72 @@ def test_odd_code_lengths_have_centers() -> None:
 def test_the_seed_chooses_the_sampled_centers() -> None:
     assert not np.array_equal(hash_centers(10, 24, seed=0), hash_centers(10, 24, seed=1))
     assert np.array_equal(hash_centers(10, 24, seed=1), sampled_centers(10, 24, seed=1))
+
+
+@pytest.mark.parametrize(("classes", "bits"), [(10, 12), (50, 12), (81, 16), (30, 21)])
+def test_centers_are_drawn_one_at_a_time(classes: int, bits: int) -> None:
+    """Computed in blocks, but kept or not in the order of the draws."""
+    random, half = np.random.Philox(key=[3, 0]), [-1] * (bits // 2) + [1] * (bits - bits // 2)
+    for smallest in range(bits // 2, 0, -1):
+        kept: list[list[int]] = []
+        for _ in range(100 * classes):
+            drawn = [half[k] for k in np.argsort(random.random_raw(bits), kind="stable")]
+            if all(sum(a != b for a, b in zip(drawn, code, strict=True)) >= smallest for code in kept):
+                kept.append(drawn)
+            if len(kept) == classes:
+                break
+        if len(kept) == classes:
+            break
+    assert sampled_centers(classes, bits, 3).tolist() == kept
+
+
+@pytest.mark.parametrize(
+    ("classes", "bits", "smallest"),
+    [(100, 48, 20), (81, 48, 20), (10, 48, 25), (10, 64, 34), (81, 16, 5), (21, 32, 16), (2, 8, 8)],  # as measured
+)
+def test_the_descent_moves_the_closest_centers_apart(classes: int, bits: int, smallest: int) -> None:
+    found = separated_centers(classes, bits, 0)
+    assert found.shape == (classes, bits) and found.dtype == np.int8 and set(np.unique(found)) == {-1, 1}
+    assert distances(found).min() == smallest >= distances(hash_centers(classes, bits, 0)).min()
+
+
+@pytest.mark.parametrize("bits", [8, 12, 13, 16, 32, 128])
+def test_the_descent_never_brings_the_closest_centers_together(bits: int) -> None:
+    for classes in (2, 3, 10, 17, 20, 38, 50, 64, 100):
+        if classes <= 2 ** (bits - 2):
+            before, after = hash_centers(classes, bits, 0), separated_centers(classes, bits, 0)
+            assert distances(after).min() >= distances(before).min(), f"{classes} classes"
+
+
+@pytest.mark.parametrize(("classes", "bits"), [(17, 16), (10, 12), (20, 13), (10, 8), (5, 9)])
+def test_the_descent_takes_the_best_flip_of_all(classes: int, bits: int) -> None:
+    """Every flip is tried, in exact arithmetic."""
+    codes = hash_centers(classes, bits, 0).tolist()
+    best, largest = [list(code) for code in codes], 0
+
+    def apart(i: int) -> list[int]:
+        return [sum(a != b for a, b in zip(codes[i], codes[j], strict=True)) for j in range(classes) if j != i]
+
+    while True:
+        smallest = min(min(apart(i)) for i in range(classes))
+        if smallest >= largest:
+            best, largest = [list(code) for code in codes], smallest
+        changes = []
+        for i in range(classes):
+            before = sum(4 ** (bits + 1 - d) for d in apart(i))
+            for k in range(bits):
+                codes[i][k] *= -1
+                changes.append((sum(4 ** (bits + 1 - d) for d in apart(i)) - before, i, k))
+                codes[i][k] *= -1
+        change, i, k = min(changes)
+        if change >= 0:
+            break
+        codes[i][k] *= -1
+    assert separated_centers(classes, bits, 0).tolist() == best
+
+
+def test_one_center_is_far_from_all_others() -> None:
+    assert separated_centers(1, 8, 0).shape == (1, 8)
 
 
 @pytest.mark.parametrize("name", ["csq", "dpn", "mdsh", "orthohash"])

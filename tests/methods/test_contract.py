@@ -157,7 +157,8 @@ def test_images_may_be_in_any_order(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["adsh", "dbdh", "dch", "dfh", "dhn", "dpsh", "dsdh", "dsh", "dtsh", "hashnet", "idhn", "qsmih"]
+    "name",
+    ["adsh", "dbdh", "dch", "dfh", "dhn", "dpsh", "dsdh", "dsh", "dtsh", "hashcoder", "hashnet", "idhn", "qsmih"],
 )
 def test_classes_may_be_numbered_in_any_way(name: str) -> None:
     """Where no parameter or center belongs to a class."""

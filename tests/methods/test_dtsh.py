@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pipeline.methods import similar
 from pipeline.methods.dtsh import DTSH
-from pipeline.methods.shared import similar, triplets
+from pipeline.methods.shared import triplets
 from pipeline.methods.shared.triplets import triplet_likelihood
 from tests.losses import a_lone_image_costs_nothing, dot, made, mean, outputs, overlap, rows, seeded, sign_of
 

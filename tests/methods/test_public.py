@@ -46,13 +46,15 @@ def compared(method: Method) -> None:
 #: Settings that public code has by default, what is to be done after ``prime``, and by how much our gradient is larger.
 CASES: dict[str, tuple[dict[str, Any], Callable[[Method], None] | None, float]] = {
     "cibhash": ({}, None, 1.0),  # the batch's halves are two views
+    "crovca": ({}, None, 1.0),  # likewise; the code's whole step was called, with views as the network's outputs
     "dfh": ({}, no_centers, 1.0),
     "dpn": ({}, None, 1.0),
     "dpsh": ({}, None, 1.0),
     # Public code stores one side of a pair, which has no gradient then; ours is divided by K.
     "dsh": ({"alpha": 0.0}, None, 2 * PAIRS / K),
     "dshsd": ({"alpha": 0.05 / PAIRS}, given_classifier, 1.0),
-    "idhn": ({}, None, 1.0),
+    # This public code, unlike the authors', has a bank and a slope that isn't divided by K.
+    "idhn": ({"alpha": 0.5 * K, "quantization": 0.1}, None, 1.0),
     "mdsh": ({}, compared, 1.0),
     "orthohash": ({}, None, 1.0),
     "qsmih": ({"quantization": 0.0}, None, 1.0),

@@ -30,12 +30,24 @@ def test_own_term_is_its_equation() -> None:
     assert method.quantization_loss(u, labels, indices).item() == pytest.approx(0.7 * mean(terms), abs=1e-6)
 
 
-def test_opposite_codes_of_two_classes_are_best() -> None:
-    method = QSMIH(code_length=4, num_classes=2, num_train=4)
-    labels, indices = torch.eye(2)[[0, 0, 1, 1]], torch.arange(4)
-    code = torch.tensor([1.0, -1, 1, 1])
-    u = torch.stack([code, code, -code, -code]).requires_grad_()
-    (gradient,) = torch.autograd.grad(method.similarity_loss(u, labels, indices), u)
-    assert gradient.abs().max() < 1e-6
-    mixed = torch.stack([code, -code, code, -code])
-    assert method.similarity_loss(u, labels, indices) < method.similarity_loss(mixed, labels, indices)
+@pytest.mark.parametrize(
+    ("classes", "best"),
+    [
+        ([0, 0], 0.0),  # M = 1
+        ([0, 0, 1], 2 / 7),  # M = 9 / 5
+        ([0, 0, 1, 2, 3], 9 / 16),  # M = 25 / 7
+        ([0, 1], -1.0),
+    ],
+)
+def test_the_first_two_images_are_best_at_this_cosine(classes: list[int], best: float) -> None:
+    """They are turned in a plane that the other images are orthogonal to: (M - 1) / (M + 1), or opposite."""
+    n = len(classes)
+    method = QSMIH(code_length=n, num_classes=4, num_train=n)
+    labels, indices = torch.eye(4, dtype=torch.float64)[classes], torch.arange(n)
+
+    def cost(cosine: float) -> float:
+        u = torch.eye(n, dtype=torch.float64)
+        u[1, :2] = 3 * torch.tensor([cosine, math.sqrt(1 - cosine**2)])
+        return method.similarity_loss(u, labels, indices).item()
+
+    assert all(cost(best) < cost(best + step) for step in (-0.5, -0.01, 0.01, 0.5) if abs(best + step) <= 1)

@@ -175,6 +175,16 @@ def test_the_loop_gives_two_views_of_each_image(name: str, digits: tuple[Prepare
         assert not torch.equal(u[:64], u[64:])
 
 
+@pytest.mark.parametrize("name", [name for name in UNSUPERVISED if methods.kind(name).views == 2])
+def test_two_views_of_stored_features_differ_for_every_image(name: str, digits: tuple[Prepared, Split]) -> None:
+    """Without dropout, which would make them differ anyway."""
+    data, split = digits
+    devices.make_deterministic(0, CPU.device)
+    _, seen = fitted(name, FeatureNetwork(make_head(LINEAR, 64, BITS), BITS, CPU), vectors(data), split)
+    for u, _, _ in seen:
+        assert bool((u[:64] != u[64:]).any(dim=1).all())
+
+
 @every_method
 def test_a_head_learns_from_features_alone(name: str, digits: tuple[Prepared, Split]) -> None:
     """Two views by dropout where a method wants them. The mAP is 0.23 to 0.27 before training."""

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline import protocols, quantizers
 from pipeline.preparation.arrays import Prepared
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import Diverged, UserError
 from pipeline.runtime.layout import Cell, Group, Layout
 from pipeline.training import tuning
 from pipeline.training.cell import train
@@ -132,6 +132,22 @@ def test_nothing_that_trains_is_one_line(params: dict[str, Any], tmp_path: Path)
     with pytest.raises(UserError) as error:
         tuned(params, prepared(data_of(tmp_path)), tmp_path / "tuning", Group("dsdh", "original", 16))
     one_line(error, "no candidate of quantizer 'original' trains", "the loss is")
+
+
+def test_where_the_last_trial_trained_the_last_failure_is_named(
+    params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each setting failed with another seed."""
+
+    def diverging(params: Any, group: Any, setting: Any, seed: int, data: Any, split: Any) -> float:
+        if seed == SEED:
+            raise Diverged(f"the loss is nan with {setting['weight']}")
+        return 0.5
+
+    monkeypatch.setattr("pipeline.training.trial.validation_map", diverging)
+    with pytest.raises(UserError) as error:
+        tuned(params, prepared(data_of(tmp_path)), tmp_path / "tuning")
+    one_line(error, "no candidate of quantizer 'wr' trains with every seed; the last failed: the loss is nan with 2.0")
 
 
 def test_a_cell_is_trained_with_its_setting(params: dict[str, Any], tmp_path: Path) -> None:

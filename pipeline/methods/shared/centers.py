@@ -9,8 +9,10 @@ from pipeline.methods import sign
 from pipeline.runtime.errors import UserError
 
 Centers = npt.NDArray[np.int8]
-#: Pairs that are this many bits further apart than the closest one don't count in ``separated_centers``.
+#: Pairs that are further apart than the closest two at first by more bits don't count in ``separated_centers``.
 _FURTHER = 20
+#: The largest power of 4 that is the weight of a pair there, so that sums of weights stay below 2^63.
+_LARGEST = 23
 
 
 class Targets(nn.Module):
@@ -86,16 +88,18 @@ def sampled_centers(num_classes: int, code_length: int, seed: int) -> Centers:
     # Codes are shuffled by sorting raw random numbers, which are the same in all NumPy versions. The methods of a
     # Generator may change.
     random = np.random.Philox(key=[seed, 0])
-    half = np.repeat(np.array([-1, 1], dtype=np.int8), [code_length // 2, code_length - code_length // 2])
+    half = np.repeat(np.array([-1, 1], dtype=np.float32), [code_length // 2, code_length - code_length // 2])
     for smallest in range(code_length // 2, 0, -1):
-        centers = np.empty((0, code_length), dtype=np.int8)
-        for _ in range(100 * num_classes):
-            candidate = half[np.argsort(random.random_raw(code_length), kind="stable")]
-            distances = (code_length - centers @ candidate.astype(np.int64)) / 2
-            if len(centers) == 0 or distances.min() >= smallest:
-                centers = np.concatenate([centers, candidate[None]])
-            if len(centers) == num_classes:
-                return centers
+        # The scalar product of two codes is K - 2 times their distance.
+        centers, largest = np.empty((0, code_length), dtype=np.float32), code_length - 2 * smallest
+        for _ in range(100):
+            raw = random.random_raw(num_classes * code_length).reshape(num_classes, code_length)
+            drawn = half[np.argsort(raw, axis=1, kind="stable")]
+            drawn = drawn[(drawn @ centers.T <= largest).all(axis=1)]
+            while len(drawn):
+                centers, drawn = np.concatenate([centers, drawn[:1]]), drawn[drawn @ drawn[0] <= largest]
+                if len(centers) == num_classes:
+                    return centers.astype(np.int8)
     raise UserError(
         f"no {num_classes} distinct hash centers of {code_length} bits were found; expected more bits, or fewer classes"
     )
@@ -105,7 +109,8 @@ def separated_centers(num_classes: int, code_length: int, seed: int) -> Centers:
     """C codes of which the closest two are as far apart as a descent finds.
 
     It begins with ``hash_centers`` and flips the bit that lowers sum_ij 4^-d_ij most, where d_ij are Hamming distances,
-    until no flip lowers it. The closest pairs have nearly all of this sum.
+    until no flip lowers it. The closest pairs have nearly all of this sum. But many pairs that move apart can outweigh
+    a pair that moves together, so of all codes on the way, those with the largest smallest distance are returned.
 
     Args:
         num_classes: C.
@@ -113,26 +118,42 @@ def separated_centers(num_classes: int, code_length: int, seed: int) -> Centers:
         seed: seed of sampled centers.
 
     Returns:
-        (C, K) of -1/+1.
+        (C, K) of -1/+1. The closest two are at least as far apart as in ``hash_centers``.
 
     Raises:
         UserError: as ``hash_centers``.
     """
-    codes = hash_centers(num_classes, code_length, seed).astype(np.int64)
+    best = hash_centers(num_classes, code_length, seed)
+    codes, itself = best.astype(np.int64), code_length + 1
+    distances = ((code_length - codes @ codes.T) // 2).astype(np.int16)
+    np.fill_diagonal(distances, itself)
+    largest = int(distances.min())
+    # Whole numbers, so that the choice doesn't depend on rounding: 4^-d for each distance d, but 0 for a code itself.
+    power = largest + _FURTHER - np.arange(code_length + 2)
+    weight_of = np.where(power >= 0, 4 ** np.clip(power, 0, _LARGEST), 0)
+    weight_of[itself] = 0
+    sums, pulls = weight_of[distances].sum(axis=1), weight_of[distances] @ codes
     for _ in range(10 * codes.size):
-        distances = (code_length - codes @ codes.T) // 2
-        np.fill_diagonal(distances, code_length)
-        # Whole numbers, so that the choice doesn't depend on rounding.
-        further = distances - distances.min()
-        weights = np.where(further <= _FURTHER, 4 ** np.clip(_FURTHER - further, 0, None), 0)
-        np.fill_diagonal(weights, 0)
         # A flip moves a pair apart by a bit where its bits are equal, else closer: 8 times the change of the sum.
-        change = 9 * weights.sum(axis=1, keepdims=True) - 15 * codes * (weights @ codes)
-        best = np.unravel_index(change.argmin(), change.shape)
-        if change[best] >= 0:
+        change = 9 * sums[:, None] - 15 * codes * pulls
+        row, bit = np.unravel_index(change.argmin(), change.shape)
+        if change[row, bit] >= 0:
             break
-        codes[best] *= -1
-    return codes.astype(np.int8)
+        # A flip changes the distances of its row alone, so the sums are updated and not computed again.
+        old, apart = weight_of[distances[row]], codes[:, bit] * codes[row, bit]
+        apart[row] = 0
+        pulls -= np.outer(old, codes[row])
+        codes[row, bit] *= -1
+        distances[row] += apart.astype(np.int16)
+        distances[:, row] = distances[row]
+        new = weight_of[distances[row]]
+        pulls += np.outer(new, codes[row])
+        sums += new - old
+        sums[row], pulls[row] = new.sum(), new @ codes
+        smallest = int(distances.min())
+        if smallest >= largest:
+            best, largest = codes.astype(np.int8), smallest
+    return best
 
 
 def _hadamard(size: int) -> Centers:
