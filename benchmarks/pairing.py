@@ -221,10 +221,10 @@ def alone(one: Trainer) -> tuple[float, float]:
         u = one.network(images)
     batch = (u, one.labels[: one.batch_size], indices)
     codes, original = one.method.relax(u), create("original")
-    own = partial(losses, one.method, original, "original", batch, one.generator)
+    own = partial(losses, one.method, original, "original", batch, one.of_quantizer)
     pairings, terms = [], []
     for _ in range(2 * KEPT):
-        targets = uniform_targets(codes, None, one.generator)
+        targets = uniform_targets(codes, None, one.of_quantizer)
         pairings.append(milliseconds(partial(optimal_pairing, codes, targets), one.device))
         terms.append(milliseconds(own, one.device))
     return median(pairings), median(terms)

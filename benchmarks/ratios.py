@@ -47,7 +47,7 @@ def measured(trainer: Trainer, terms: dict[str, quantizers.Quantizer]) -> Ratios
 
 
 def _term(trainer: Trainer, term: quantizers.Quantizer, u: Tensor) -> Tensor:
-    value: Tensor = term(u if term.input == "raw" else trainer.method.relax(u), generator=trainer.generator)
+    value: Tensor = term(u if term.input == "raw" else trainer.method.relax(u), generator=trainer.of_quantizer)
     return value
 
 

@@ -5,6 +5,7 @@ import math
 from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -39,7 +40,8 @@ class Trainer:
     All images, labels and the order of batches are tensors on the device. Images that don't fit are read from disk
     when a batch needs them. Otherwise a step copies nothing between host and device, except what ``wr`` and ``ot``
     pair. Losses are copied to the host once per epoch. The method determines which part of the split it trains on and
-    how many images of it an epoch visits.
+    how many images of it an epoch visits. Of a seed, initial weights, order of batches, augmentation and dropout are
+    the same with every quantizer, so that quantizers can be compared in pairs.
 
     Args:
         network: the network to train, on its device.
@@ -73,6 +75,8 @@ class Trainer:
         self.labels = torch.from_numpy(data.labels[indices]).to(self.device, torch.float32)
         self.augment = network.augmentation(settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        other = int(np.random.SeedSequence((seed, 1)).generate_state(1)[0])
+        self.of_quantizer = torch.Generator(self.device).manual_seed(other)
         self.selection = Selection(settings["selection"], data, split, self.device)
         self.epoch_size: int = method.epoch_size(len(self.images))
         self.batch_size: int = min(settings["batch_size"], self.epoch_size)
@@ -175,7 +179,7 @@ class Trainer:
 
     def _step(self, indices: Tensor, images: Tensor) -> dict[str, Tensor]:
         batch = self.batch(indices, images)
-        parts = losses(self.method, self.quantizer, self.quantizer_name, batch, self.generator)
+        parts = losses(self.method, self.quantizer, self.quantizer_name, batch, self.of_quantizer)
         self.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

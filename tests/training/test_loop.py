@@ -15,9 +15,9 @@ from pipeline.encoding import images as image_module
 from pipeline.preparation import splits
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.errors import Diverged
-from pipeline.runtime.layout import Cell, Layout
+from pipeline.runtime.layout import Cell, Group, Layout
 from pipeline.runtime.outputs import read_json
-from pipeline.training.cell import train
+from pipeline.training.cell import train, trainer
 from stages import encode, evaluate, prepare, split, tune
 from stages import train as training
 from tests.conftest import ROOT
@@ -41,6 +41,40 @@ def test_images_read_from_disk_train_the_same_weights(
         train(params, {}, Cell(method, "wr", 16, 0), data, split, tmp_path / kind)
         written.append((tmp_path / kind / "weights.safetensors").read_bytes())
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("quantizer", ["wr", "swd", "hswd", "ot", "cb"])
+def test_every_quantizer_sees_the_same_batches(quantizer: str) -> None:
+    """The t-test is paired: of a seed, order and augmentation are the same in every epoch."""
+    assert seen(quantizer) == seen("original")
+
+
+def seen(quantizer: str) -> list[tuple[list[int], int]]:
+    """The indices of every batch of three epochs, and the sum of its augmented pixels."""
+    random = np.random.default_rng(0)
+    labels = np.eye(4, dtype=np.uint8)[np.arange(120) % 4]
+    data = Prepared(random.integers(0, 256, (120, 8, 8, 3), dtype=np.uint8), labels, {"content_hash": "x"})
+    split = protocols.create("counts", per_class={"query": 5, "validation": 5, "train": 15}).split(labels, [], 0)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["training"] |= {"batch_size": 16, "augmentation": {"crop_padding": 1, "flip": True}}
+    one = trainer(params, Group("csq", quantizer, 16), 0, data, split)
+    augment, similarity = one.augment, one.method.similarity_loss
+    pixels, orders = list[int](), list[list[int]]()
+
+    def augmented(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        view = augment(images, generator)
+        pixels.append(int(view.long().sum()))
+        return view
+
+    def compared(u: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        orders.append(indices.tolist())
+        return similarity(u, labels, indices)
+
+    one.augment, one.method.similarity_loss = augmented, compared  # type: ignore[method-assign]
+    one.prime()
+    for epoch in range(3):
+        one.epoch(epoch)
+    return list(zip(orders, pixels, strict=True))
 
 
 # Both precisions, by the stages that `dvc repro` runs.
