@@ -38,7 +38,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @every_study
 def test_the_graph_loads_with_every_stage_of_every_cell(name: str, project: Project) -> None:
     project.run("python", "-m", "pipeline", "study", name, "--force")
-    params = read(project.folder / "params.yaml")
+    assert read(project.folder / "params.yaml")["study"] == name
+    for key in ("methods", "quantizers", "bits", "seeds"):  # DVC takes 4 ms a stage
+        project.edit(f"grid.{key}", project.params["grid"][key][:2])
+    params = project.params
     listed = project.run("dvc", "stage", "list", "--all", "--name-only").stdout.split()
     found = Counter(name.split(":")[-1].split("@")[0].removesuffix("-training-free") for name in listed)
     cells = cells_of(params["grid"])
