@@ -87,7 +87,7 @@ def run(project: Project, *emulator: str) -> dict[str, bytes]:
     for name in CELLS:
         (project.folder / f"{name}.yaml").write_text(yaml.safe_dump(study(name)))
     command = [*emulator, sys.executable, "-c", STAGES, json.dumps(CELLS)]
-    done = subprocess.run(command, cwd=project.folder, env=project.env, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=project.folder, env=project.env, capture_output=True, text=True, timeout=2700)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "compute.numerics" not in done.stderr
     # How long a cell took is different each time.
