@@ -46,10 +46,10 @@ def test_commands_and_targets_exist(page: Path) -> None:
     assert named <= commands.commands.keys()
 
 
-@pytest.mark.slow
-def test_the_site(tmp_path: Path) -> None:
-    """It builds without a warning, has all pages, and its tables can be sorted."""
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation's site, built without a warning."""
+    site = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
         cwd=ROOT,
@@ -58,17 +58,24 @@ def test_the_site(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return site
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("site")
+def test_the_site_has_all_pages(site: Path) -> None:
     assert "optimal_pairing" in (site / "api.html").read_text()
     for source in ROOT.glob("docs/*.md"):
         fences = source.read_text().count("\n```") // 2
         assert (site / f"{source.stem}.html").read_text().count('<div class="highlight') >= fences, source
-    if CHROMIUM is not None:
-        sort_a_table((site / "methods.html").as_uri(), tmp_path)
 
 
-def sort_a_table(address: str, scratch: Path) -> None:
-    browser = Browser(scratch)
-    browser.open(address)
+@pytest.mark.slow
+@pytest.mark.xdist_group("site")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_tables_of_the_site_are_sorted_by_their_headings(site: Path, tmp_path: Path) -> None:
+    browser = Browser(tmp_path)
+    browser.open((site / "methods.html").as_uri())
     column = "[...[...document.querySelectorAll('table')].at(3).rows].map(row => row.cells[3].dataset.value)"
     before = browser.js(column)[1:]
     for order in (sorted(before), sorted(before, reverse=True), before):
