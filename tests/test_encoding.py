@@ -21,7 +21,8 @@ from pipeline.encoding import device as devices
 from pipeline.encoding import encode
 from pipeline.encoding import images as image_module
 from pipeline.encoding import network as network_module
-from pipeline.encoding.images import Augmentation, Mapped, Resident, normalized
+from pipeline.encoding.augmentation import Augmentation
+from pipeline.encoding.images import Mapped, Resident, normalized
 from pipeline.encoding.network import HashNetwork, build, load
 from pipeline.encoding.transfer import to_device
 from pipeline.preparation.arrays import Prepared
@@ -133,7 +134,7 @@ def cropped(image: Tensor, padding: int, top: int, left: int) -> Tensor:
 
 def test_crop_takes_one_slice_of_each_padded_image() -> None:
     images, padding = pixels(40), 2
-    found = Augmentation(crop_padding=padding, flip=False)(images, seeded())
+    (found,) = Augmentation(crop_padding=padding, flip=False)(images, seeded(), 1)
     corners = torch.randint(0, 2 * padding + 1, (2, 40), generator=seeded())
     assert found.dtype == torch.uint8
     for i, (top, left) in enumerate(corners.T.tolist()):
@@ -143,7 +144,7 @@ def test_crop_takes_one_slice_of_each_padded_image() -> None:
 def test_crop_reaches_every_corner_and_no_further() -> None:
     """Found without knowing how the corners are drawn: each result is one of the 25 slices."""
     images, padding = pixels(200), 2
-    found = Augmentation(crop_padding=padding, flip=False)(images, seeded())
+    (found,) = Augmentation(crop_padding=padding, flip=False)(images, seeded(), 1)
     seen = set()
     for before, after in zip(images, found, strict=True):
         places = [
@@ -159,7 +160,7 @@ def test_crop_reaches_every_corner_and_no_further() -> None:
 
 def test_flip_mirrors_about_half_of_the_images() -> None:
     images = pixels(200)
-    found = Augmentation(crop_padding=0, flip=True)(images, seeded())
+    (found,) = Augmentation(crop_padding=0, flip=True)(images, seeded(), 1)
     mirrored = 0
     for before, after in zip(images.numpy(), found.numpy(), strict=True):
         is_mirrored = np.array_equal(after, before[..., ::-1])
@@ -171,16 +172,24 @@ def test_flip_mirrors_about_half_of_the_images() -> None:
 def test_augmentation_is_the_generators_alone() -> None:
     images, augment = pixels(), Augmentation(crop_padding=1, flip=True)
     before, state = images.clone(), torch.get_rng_state()
-    first = augment(images, seeded(1))
-    assert torch.equal(first, augment(images, seeded(1)))
-    assert not torch.equal(first, augment(images, seeded(2)))
+    (first,) = augment(images, seeded(1), 1)
+    assert torch.equal(first, augment(images, seeded(1), 1)[0])
+    assert not torch.equal(first, augment(images, seeded(2), 1)[0])
     assert torch.equal(images, before)
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_no_augmentation_changes_nothing() -> None:
     images = pixels()
-    assert torch.equal(Augmentation(crop_padding=0, flip=False)(images, seeded()), images)
+    (found,) = Augmentation(crop_padding=0, flip=False)(images, seeded(), 1)
+    assert torch.equal(found, images)
+
+
+def test_each_view_is_augmented_by_itself() -> None:
+    images, augment, drawn, alone = pixels(40), Augmentation(crop_padding=2, flip=True), seeded(), seeded()
+    first, second = augment(images, drawn, 2)
+    assert torch.equal(first, augment(images, alone, 1)[0]) and torch.equal(second, augment(images, alone, 1)[0])
+    assert not torch.equal(first, second)
 
 
 # Statistics that differ in every channel.

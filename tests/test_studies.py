@@ -41,6 +41,8 @@ def test_the_graph_loads_with_every_stage_of_every_cell(name: str, project: Proj
     assert read(project.folder / "params.yaml")["study"] == name
     for key in ("methods", "quantizers", "bits", "seeds"):  # DVC takes 4 ms a stage
         project.edit(f"grid.{key}", project.params["grid"][key][:2])
+    measured = project.params["informativeness"]["bits"]
+    project.edit("informativeness.bits", [bits for bits in measured if bits in project.params["grid"]["bits"]])
     params = project.params
     listed = project.run("dvc", "stage", "list", "--all", "--name-only").stdout.split()
     found = Counter(name.split(":")[-1].split("@")[0].removesuffix("-training-free") for name in listed)

@@ -24,8 +24,9 @@ from torch.utils._pytree import tree_leaves
 
 from pipeline import protocols, quantizers
 from pipeline.encoding import images as image_module
+from pipeline.encoding.augmentation import Augmentation
 from pipeline.encoding.device import Compute
-from pipeline.encoding.images import Augmentation, Resident
+from pipeline.encoding.images import Resident
 from pipeline.encoding.network import build
 from pipeline.methods.shared import triplets
 from pipeline.preparation.arrays import Prepared
@@ -222,7 +223,8 @@ def test_pixels_to_outputs_copies_nothing(backbone: str, size: int) -> None:
         held = Resident(torch.zeros(20, 3, 12, 12, dtype=torch.uint8, device="cuda"))
         (batch,) = held.batches([torch.randperm(20, device="cuda")[:6]])
         watch.found.clear()
-        found = network(Augmentation(crop_padding=1, flip=True)(batch, OnCuda()))
+        (view,) = Augmentation(crop_padding=1, flip=True)(batch, OnCuda(), 1)
+        found = network(view)
         assert found.device.type == "cuda" and found.shape == (6, 16)
     assert watch.found == []
 

@@ -10,7 +10,7 @@ from functools import cache
 import torch
 import torch.utils.deterministic
 
-from pipeline.encoding import products
+from pipeline.encoding import portable
 from pipeline.params import schema
 from pipeline.runtime import numerics
 from pipeline.runtime.errors import UserError
@@ -42,7 +42,7 @@ class Compute:
 
 
 def choose(section: schema.Compute) -> Compute:
-    """Choose the device and precision, and set the number of CPU threads and the matrix products of this process.
+    """Choose the device and precision, and set the number of CPU threads of this process and how it computes.
 
     Device ``auto`` is CUDA if available, else MPS, else the CPU. Precision ``auto`` is bfloat16 on CUDA and float32
     elsewhere. float32 is full precision: TensorFloat-32, which cuDNN uses for convolutions by default, is off.
@@ -62,7 +62,7 @@ def choose(section: schema.Compute) -> Compute:
         precision = "bfloat16" if device.type == "cuda" else "float32"
     compute = Compute(device, precision)
     if kernels(compute) == "portable":
-        products.by_openblas(section["threads"])
+        portable.by_numpy(section["threads"])
     return compute
 
 

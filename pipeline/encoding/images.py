@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -127,72 +127,6 @@ def _arrived(under_way: deque[tuple[Arrival, Future[None]]]) -> Arrival:
     arrival, reading = under_way.popleft()
     reading.result()
     return arrival
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random crops and horizontal flips, drawn per image on the device.
-
-    Args:
-        crop_padding: pixels of black border added before a random crop of the stored size; 0 for no crop.
-        flip: whether each image is flipped left to right with probability 0.5.
-    """
-
-    crop_padding: int
-    flip: bool
-
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment a batch; images and result are (b, 3, S, S) uint8."""
-        if self.crop_padding:
-            images = self._crop(images, generator)
-        if self.flip:
-            coin = torch.rand(len(images), 1, 1, 1, generator=generator, device=generator.device) < 0.5
-            images = torch.where(coin.to(images.device), images.flip(3), images)
-        return images
-
-    def _crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        b, _, height, width = images.shape
-        padding = self.crop_padding
-        padded = functional.pad(images, (padding,) * 4)
-        corners = torch.randint(0, 2 * padding + 1, (2, b), generator=generator, device=generator.device)
-        top, left = corners.to(images.device)
-        rows = (top[:, None] + torch.arange(height, device=images.device))[:, None, :, None]
-        columns = (left[:, None] + torch.arange(width, device=images.device))[:, None, None, :]
-        batch = torch.arange(b, device=images.device)[:, None, None, None]
-        channels = torch.arange(3, device=images.device)[None, :, None, None]
-        return padded[batch, channels, rows, columns]
-
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
-
-
-def one_view(features: Tensor, generator: torch.Generator) -> Tensor:
-    """Choose one of the views of each image at random: (b, D) of (b, V, D)."""
-    count, views = features.shape[:2]
-    if views == 1:
-        return features[:, 0]
-    chosen = torch.randint(views, (count,), generator=generator, device=generator.device).to(features.device)
-    return features[torch.arange(count, device=features.device), chosen]
-
-
-def random_views(images: Tensor, augment: Augment, generator: torch.Generator, count: int) -> list[Tensor]:
-    """``count`` random views of each image of a batch.
-
-    Of features with several stored views, an image's views are different ones, in random order. With one stored view,
-    they are all this view. An augmentation changes each view by itself, so two views of an image may be the same, as
-    they are for half of the images if it only flips.
-
-    Args:
-        images: (b, 3, S, S), or features (b, V, D); V is 1, or at least ``count``.
-        augment: makes one view, for ``count`` 1 and where the views aren't drawn from stored ones.
-        generator: the source of all randomness.
-        count: number of views.
-    """
-    if count == 1 or images.ndim != 3 or images.shape[1] == 1:
-        return [augment(images, generator) for _ in range(count)]
-    order = torch.rand(images.shape[:2], generator=generator, device=generator.device).argsort(dim=1)
-    batch = torch.arange(len(images), device=images.device)
-    return [images[batch, chosen] for chosen in order[:, :count].to(images.device).unbind(1)]
 
 
 def normalization(backbone: Backbone) -> tuple[Tensor, Tensor]:

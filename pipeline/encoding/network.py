@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import backbones
+from pipeline.encoding.augmentation import Augmentation, RandomViews, stored_views
 from pipeline.encoding.device import Compute, make_deterministic, warn_if_emulated
 from pipeline.encoding.head import LINEAR, Head, Standardize, make_head, of_method
-from pipeline.encoding.images import Augment, Augmentation, Inputs, normalization, normalized, one_view
+from pipeline.encoding.images import Inputs, normalization, normalized
 from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
@@ -45,8 +46,8 @@ class HashNetwork(nn.Module):
         """Number of inputs per forward pass in evaluation mode."""
         return BATCH[self.device.type]
 
-    def augmentation(self, section: schema.Augmentation) -> Augment:
-        """The random change of a training batch: params.yaml's ``training.augmentation``, or another view."""
+    def random_views(self, section: schema.Augmentation) -> RandomViews:
+        """How views of a training batch are drawn: by params.yaml's ``training.augmentation``, or of stored views."""
         raise NotImplementedError
 
     def adapt(self, inputs: Inputs) -> None:
@@ -94,7 +95,7 @@ class ImageNetwork(HashNetwork):
     def batch_size(self) -> int:
         return max(1, min(super().batch_size, PIXELS // self.input_size**2))
 
-    def augmentation(self, section: schema.Augmentation) -> Augment:
+    def random_views(self, section: schema.Augmentation) -> RandomViews:
         return Augmentation(**section)
 
     def train(self, mode: bool = True) -> "ImageNetwork":
@@ -115,7 +116,7 @@ class ImageNetwork(HashNetwork):
 class FeatureNetwork(HashNetwork):
     """Maps features to raw head outputs u (b, K), float32. Inputs are (b, D), or (b, V, D) with V views each.
 
-    Of several views, the first is used; in training, ``augmentation`` has chosen one before.
+    Of several views, the first is used; in training, ``random_views`` has chosen one before.
 
     Args:
         head: maps features to u.
@@ -130,8 +131,8 @@ class FeatureNetwork(HashNetwork):
     def batch_size(self) -> int:
         return 4096
 
-    def augmentation(self, section: schema.Augmentation) -> Augment:
-        return one_view
+    def random_views(self, section: schema.Augmentation) -> RandomViews:
+        return stored_views
 
     def adapt(self, inputs: Inputs) -> None:
         for layer in self.head.modules():

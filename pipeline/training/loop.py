@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.encoding.encode import outputs_of
-from pipeline.encoding.images import inputs, random_views
+from pipeline.encoding.images import inputs
 from pipeline.encoding.network import HashNetwork, first_view
 from pipeline.methods import Method
 from pipeline.params import schema
@@ -73,7 +73,7 @@ class Trainer:
         self.images = inputs(data.images, indices, self.device)
         network.adapt(self.images)
         self.labels = torch.from_numpy(data.labels[indices]).to(self.device, torch.float32)
-        self.augment = network.augmentation(settings["augmentation"])
+        self.random_views = network.random_views(settings["augmentation"])
         self.generator = torch.Generator(self.device).manual_seed(seed)
         other = int(np.random.SeedSequence((seed, 1)).generate_state(1)[0])
         self.of_quantizer = torch.Generator(self.device).manual_seed(other)
@@ -170,7 +170,7 @@ class Trainer:
             u (v b, K), labels (v b, C), indices (v b,) with v views, see ``Method``. Two views of an image differ where
             features of several views are stored; of one stored view they are the same but for dropout.
         """
-        views = random_views(images, self.augment, self.generator, self.method.views)
+        views = self.random_views(images, self.generator, self.method.views)
         u = self.network(torch.cat(views) if len(views) > 1 else views[0])
         labels = first_view(images) if self.method.supervision == "features" else self.labels[indices]
         if len(views) == 1:

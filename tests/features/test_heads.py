@@ -12,10 +12,10 @@ from torch import nn
 
 from pipeline import backbones
 from pipeline.encoding import images as image_module
+from pipeline.encoding.augmentation import stored_views
 from pipeline.encoding.device import Compute
 from pipeline.encoding.head import LINEAR, Standardize, make_head, of_method
 from pipeline.encoding.images import inputs as on_device
-from pipeline.encoding.images import one_view, random_views
 from pipeline.encoding.network import FeatureNetwork, build, with_backbone
 from pipeline.features.views import Featured, Views, inputs
 from pipeline.params import check
@@ -101,15 +101,15 @@ def test_a_frozen_backbone_stays_in_evaluation_mode() -> None:
 
 def test_one_view_is_chosen_for_each_image() -> None:
     found = torch.arange(2000.0).view(1000, 2, 1)
-    chosen = one_view(found, torch.Generator().manual_seed(0)).squeeze(1)
+    (chosen,) = stored_views(found, torch.Generator().manual_seed(0), 1)
     second = (chosen % 2).mean()
-    assert torch.equal(chosen // 2, torch.arange(1000.0)) and 0.4 < float(second) < 0.6
+    assert torch.equal(chosen.squeeze(1) // 2, torch.arange(1000.0)) and 0.4 < float(second) < 0.6
 
 
 @pytest.mark.parametrize("stored", [2, 3])
 def test_two_views_of_an_image_are_different_ones(stored: int) -> None:
     found = torch.arange(1000.0 * stored).view(1000, stored, 1)
-    first, second = random_views(found, one_view, torch.Generator().manual_seed(0), 2)
+    first, second = stored_views(found, torch.Generator().manual_seed(0), 2)
     pairs = list(product(range(stored), repeat=2))
     counts = dict.fromkeys(pairs, 0)
     for image, (a, b) in enumerate(zip(first[:, 0].tolist(), second[:, 0].tolist(), strict=True)):
@@ -119,23 +119,11 @@ def test_two_views_of_an_image_are_different_ones(stored: int) -> None:
         assert number == 0 if a == b else abs(number - expected) < 0.25 * expected
 
 
-@pytest.mark.parametrize(("stored", "count"), [(1, 1), (2, 1), (1, 2)])
-def test_one_view_is_drawn_as_without_others(stored: int, count: int) -> None:
-    """By the same random numbers; two views of one stored view are this one."""
-    found = torch.arange(100.0 * stored).view(100, stored, 1)
-    drawn, alone = (torch.Generator().manual_seed(0) for _ in range(2))
-    views = random_views(found, one_view, drawn, count)
-    expected = one_view(found, alone)
-    assert len(views) == count and all(torch.equal(view, expected) for view in views)
-    assert torch.equal(drawn.get_state(), alone.get_state())
-
-
-def test_views_of_images_are_augmented_one_by_one() -> None:
-    images = torch.randint(256, (40, 3, 8, 8), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
-    augment = image_module.Augmentation(crop_padding=2, flip=True)
-    drawn, alone = (torch.Generator().manual_seed(0) for _ in range(2))
-    for view in random_views(images, augment, drawn, 2):
-        assert torch.equal(view, augment(images, alone))
+@pytest.mark.parametrize("count", [1, 2])
+def test_views_of_one_stored_view_are_this_one(count: int) -> None:
+    found = torch.arange(100.0).view(100, 1, 1)
+    views = stored_views(found, torch.Generator(), count)
+    assert len(views) == count and all(torch.equal(view, found[:, 0]) for view in views)
 
 
 def test_several_views_are_read_like_one_array(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,19 +58,19 @@ def seen(quantizer: str) -> list[tuple[list[int], int]]:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["training"] |= {"batch_size": 16, "augmentation": {"crop_padding": 1, "flip": True}}
     one = trainer(params, Group("csq", quantizer, 16), 0, data, split)
-    augment, similarity = one.augment, one.method.similarity_loss
+    random_views, similarity = one.random_views, one.method.similarity_loss
     pixels, orders = list[int](), list[list[int]]()
 
-    def augmented(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        view = augment(images, generator)
+    def augmented(images: torch.Tensor, generator: torch.Generator, count: int) -> list[torch.Tensor]:
+        (view,) = random_views(images, generator, count)
         pixels.append(int(view.long().sum()))
-        return view
+        return [view]
 
     def compared(u: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
         orders.append(indices.tolist())
         return similarity(u, labels, indices)
 
-    one.augment, one.method.similarity_loss = augmented, compared  # type: ignore[method-assign]
+    one.random_views, one.method.similarity_loss = augmented, compared  # type: ignore[method-assign]
     one.prime()
     for epoch in range(3):
         one.epoch(epoch)

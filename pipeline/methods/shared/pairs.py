@@ -83,7 +83,7 @@ class _Likelihood(torch.autograd.Function):
         for_others = torch.empty_like(others) if ctx.needs_input_grad[1] else None
         for start in range(0, n, step):
             part = others[start : start + step]
-            # Not by `out=` or `addmm_`: on a CPU, pipeline.encoding.products replaces the plain product alone.
+            # Not by `out=` or `addmm_`: on a CPU, pipeline.encoding.portable replaces the plain product alone.
             psi = torch.mm(part, codes.T)
             costs.append(compute(psi, weights, sets[start : start + step]))
             for_codes.add_(torch.mm(part.T, psi), alpha=share)
