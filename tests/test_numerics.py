@@ -53,8 +53,8 @@ for study, cells in json.loads(sys.argv[1]).items():
         run("tune", *group)
         for stage in ("train", "encode", "evaluate"):
             run(stage, *group, ("--seed", 0))
-    run("informativeness", *group, ("--seed", 0), ("--part", "query"))
     if study == "trained":
+        run("informativeness", *group, ("--seed", 0), ("--part", "query"))
         run("batch_size", *group, ("--batch-size", 8), ("--seed", 100))
         run("visualize_inputs", ("--seed", 0))
         run("visualize", *group, ("--seed", 0))
@@ -101,7 +101,7 @@ def study(name: str) -> dict[str, Any]:
         "batch_size": 16,
         "optimizer": content["training"]["optimizer"] | {"learning_rate": 0.01},
     }
-    content["informativeness"] |= {"steps": 20, "restarts": 1}
+    content["informativeness"] |= {"steps": 4, "restarts": 1, "hidden": 10, "batch_size": 16}
     content["informativeness"]["parts"] = ["query"]
     content["visualize"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "seeds": [], "images": 20, "perplexity": 4}
     content["compute"]["device"] = "cpu"
@@ -110,6 +110,7 @@ def study(name: str) -> dict[str, Any]:
         content["visualize"]["seeds"] = [0]
     if name == "frozen":
         content["grid"]["training_free"] = ["itq"]
+        content["informativeness"]["parts"] = []
         content["backbone"]["frozen"] = True
         content["features"]["views"] = ["plain"]
         content["head"] = {"hidden": [32], "dropout": 0.2, "normalize": "standardize"}
