@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from pipeline.operations.tracking import locations
 from pipeline.runtime.errors import UserError
 
-#: Maximum number of seconds without a finished call. MLflow's own limits apply to parts of a call: a server that sends
-#: a byte now and then, or answers 429 with a time to wait, can block a call forever.
-LONGEST = 12.0
+# MLflow's own limit, which MLflow reads too. A server on a busy machine may take 12 seconds (measured).
+_VARIABLE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+os.environ.setdefault(_VARIABLE, "30")
 
 Result = TypeVar("Result")
 _last = [0.0]
@@ -43,8 +43,23 @@ class Watched:
         return call
 
 
+def longest() -> float:
+    """Maximum number of seconds without a finished call: MLflow's limit and two seconds.
+
+    MLflow's limit applies to parts of a call: a server that sends a byte now and then, or answers 429 with a time to
+    wait, can block a call forever.
+
+    Raises:
+        UserError: the variable ``MLFLOW_HTTP_REQUEST_TIMEOUT`` isn't a number.
+    """
+    try:
+        return 2 + float(os.environ[_VARIABLE])
+    except ValueError:
+        raise UserError(f"{_VARIABLE}: expected seconds; found {os.environ[_VARIABLE]!r}") from None
+
+
 def bounded(work: Callable[[], Result]) -> Result:
-    """Run ``work``, but stop waiting when no call has finished for ``LONGEST`` seconds.
+    """Run ``work``, but stop waiting when no call has finished for ``longest()`` seconds.
 
     ``work`` then continues in a daemon thread, which ends with the process (``leave``). An SQLite file has no time
     limit here, since it is slow only while another process of this machine writes it.
@@ -57,6 +72,7 @@ def bounded(work: Callable[[], Result]) -> Result:
     """
     if locations.uri().startswith(locations.SQLITE):
         return work()
+    limit = longest()
     ended: list[tuple[Result | None, BaseException | None]] = []
 
     def run() -> None:
@@ -68,10 +84,10 @@ def bounded(work: Callable[[], Result]) -> Result:
     beat()
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    while not ended and time.monotonic() - _last[0] < LONGEST:
+    while not ended and time.monotonic() - _last[0] < limit:
         thread.join(0.1)
     if not ended:
-        raise UserError(f"{locations.shown()} has not answered for {LONGEST:.0f} s")
+        raise UserError(f"{locations.shown()} has not answered for {limit:.0f} s")
     result, error = ended[0]
     if error is not None:
         raise error

@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Short timeouts: an unreachable server is reported, and the results can be logged later.
+# Not seven: an unreachable server is reported, and the results can be logged later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 # MLflow's telemetry takes a tenth of the time, and is not needed here.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A line for each run and a progress bar for each folder are not needed either.

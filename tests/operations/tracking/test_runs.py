@@ -110,19 +110,27 @@ def server(kind: str) -> Iterator[str]:
 @pytest.mark.parametrize("kind", ["429", "endless", "silent"])
 def test_a_server_that_never_answers_is_given_up_in_a_line(kind: str, finished: Project) -> None:
     with server(kind) as address:
+        given = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
         began = time.monotonic()
-        done = finished.run("python", "-m", "pipeline", "track", check=False, MLFLOW_TRACKING_URI=address)
+        done = finished.run("python", "-m", "pipeline", "track", check=False, **given)
         tracked = time.monotonic() - began
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"error: MLflow: {address} ") and "results are kept" in line and len(line) < 200
         began = time.monotonic()
-        done = finished.run("python", "-m", "stages.report", MLFLOW_TRACKING_URI=address)
+        done = finished.run("python", "-m", "stages.report", **given)
         reported = time.monotonic() - began
     (line,) = done.stderr.splitlines()
     assert "results are kept" in line and "logs them later" in line and len(line) < 250
-    assert max(tracked, reported) < 25, "12 s after the last sign of life, and what MLflow takes to start here"
+    assert max(tracked, reported) < 20, "6 s after the last sign of life, and what MLflow takes to start here"
     assert finished.repro() == []
+
+
+def test_a_time_limit_that_is_no_number_is_named(finished: Project) -> None:
+    given = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_TIMEOUT": "soon"}
+    done = finished.run("python", "-m", "pipeline", "track", check=False, **given)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and "MLFLOW_HTTP_REQUEST_TIMEOUT: expected seconds; found 'soon'" in line
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "/tmp/mlruns", "databricks", "sqlite://x"])
