@@ -83,6 +83,20 @@ class Source:
         return list(dict.fromkeys(self.results["method"]))
 
     @property
+    def methods_apart(self) -> dict[str, list[str]]:
+        """The methods that are trained (""), and those that aren't: the values of the two don't suit one axis.
+
+        A method without training has a history without a loss. What has no history counts as trained.
+        """
+        losses = self.history["loss_mean"] if "loss_mean" in self.history else self.history["epoch"]
+        free = set(self.history["method"]) - set(self.history["method"][losses != ""])
+        apart = {
+            "": [name for name in self.methods if name not in free],
+            "without training": [name for name in self.methods if name in free],
+        }
+        return {kind: names for kind, names in apart.items() if names}
+
+    @property
     def quantizers(self) -> list[str]:
         tables = (self.results, self.cells, self.history, self.tuning, self.timing, self.batch_size)
         named = [name for table in tables if table is not None for name in table["quantizer"]]

@@ -372,3 +372,21 @@ def test_an_image_without_a_label_looks_like_no_class(tables: Path, tmp_path: Pa
     draft = next(iter(next(figures.tsne.groups(source)).drafts))
     names = [text.get_text() for legend in draft.figure.legends for text in legend.get_texts()]
     assert names[0] == "no label" and len(names) == len(set(names))
+
+
+def test_methods_without_training_have_figures_of_their_own(tmp_path: Path) -> None:
+    """Their mAP is far below, and would press all others together on one axis."""
+    source = read(build_tables(tmp_path / "tables", bits=(16, 32)))
+    losses = source.history["loss_mean"].where(source.history["method"] != "csq", "")
+    mixed = replace(source, history=source.history.assign(loss_mean=losses))
+    for module in (figures.map_by_method, figures.bits):
+        (alone,) = (list(group.drafts) for group in module.groups(source))
+        assert len(alone) == 1
+        (group,) = module.groups(mixed)
+        trained, free = group.drafts
+        assert (free.name, free.title) == (
+            f"{trained.name}-without-training",
+            f"{trained.title}, methods without training",
+        )
+    assert [axes.get_title(loc="left") for axes in trained.figure.axes] == ["dsdh"]
+    assert [axes.get_title(loc="left") for axes in free.figure.axes] == ["csq"]

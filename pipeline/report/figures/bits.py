@@ -6,7 +6,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import FigureDraft, FigureGroup, color, dash, method_panels, numeric
+from pipeline.report.figures.style import FigureGroup, apart, color, dash, method_panels, numeric
 from pipeline.report.source import Source
 
 CAPTION = "Mean over seeds; bars: ± standard deviation. The axis does not start at zero."
@@ -15,10 +15,10 @@ CAPTION = "Mean over seeds; bars: ± standard deviation. The axis does not start
 def groups(source: Source) -> Iterator[FigureGroup]:
     if len(source.bits) > 1:
         title = f"{source.map_label} against code length"
-        yield FigureGroup("bits", title, CAPTION, [FigureDraft("bits", title, draw(source))])
+        yield FigureGroup("bits", title, CAPTION, apart(source, "bits", title, draw))
 
 
-def draw(source: Source) -> Figure:
+def draw(source: Source, methods: list[str]) -> Figure:
     """Draw a panel per method with a line per quantizer."""
 
     def panel(axes: Axes, rows: pandas.DataFrame) -> None:
@@ -33,4 +33,5 @@ def draw(source: Source) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("bits")
 
-    return method_panels(source, numeric(source.results), source.map_label, panel)
+    table = numeric(source.results)
+    return method_panels(source, table[table["method"].isin(methods)], source.map_label, panel)

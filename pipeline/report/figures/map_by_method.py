@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.report.figures.style import AXIS, FigureDraft, FigureGroup, color, numeric, panels
+from pipeline.report.figures.style import AXIS, FigureGroup, apart, color, numeric, panels
 from pipeline.report.source import Source
 
 CAPTION = (
@@ -18,13 +18,13 @@ CAPTION = (
 
 def groups(source: Source) -> Iterator[FigureGroup]:
     title = f"{source.map_label} by method and quantizer"
-    yield FigureGroup("map", title, CAPTION, [FigureDraft("map", title, draw(source))])
+    yield FigureGroup("map", title, CAPTION, apart(source, "map", title, draw))
 
 
-def draw(source: Source) -> Figure:
+def draw(source: Source, methods: list[str]) -> Figure:
     """One row per (method, quantizer); horizontal, so that names of any length fit."""
     slots: list[tuple[str, str | None]] = []
-    for method in source.methods:
+    for method in methods:
         rows = source.results[source.results["method"] == method]
         slots += [(method, None), *((method, name) for name in dict.fromkeys(rows["quantizer"]))]
     columns = min(4, len(source.bits))

@@ -162,6 +162,13 @@ def method_panels(
     return figure
 
 
+def apart(source: Source, name: str, title: str, draw: Callable[[Source, list[str]], Figure]) -> Iterator[FigureDraft]:
+    """``draw(source, methods)`` for the methods that are trained and for those that aren't, where a study has both."""
+    for kind, methods in source.methods_apart.items():
+        whole = f"{title}, methods {kind}" if kind else title
+        yield FigureDraft(f"{name}-{slug(kind)}" if kind else name, whole, draw(source, methods))
+
+
 def a_figure_per_length(
     name: str, table: pandas.DataFrame, draw: Callable[[pandas.DataFrame], Figure]
 ) -> Iterator[FigureDraft]:
