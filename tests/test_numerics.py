@@ -20,6 +20,9 @@ from pipeline.encoding.device import Compute
 from pipeline.runtime import numerics
 from tests.conftest import ROOT, Project, copy_project
 
+# Groups are given out before single tests, largest first, so the other worker doesn't wait for this file at the end.
+pytestmark = pytest.mark.xdist_group("numerics")
+
 #: A CPU with AVX2 of the vendor that this machine's isn't of: MKL, OpenBLAS and oneDNN have other kernels for it.
 LISTED = Path("/proc/cpuinfo")
 MODEL = "Haswell" if LISTED.exists() and "AuthenticAMD" in LISTED.read_text() else "EPYC"
