@@ -66,7 +66,8 @@ for study, cells in json.loads(sys.argv[1]).items():
         run("report")
 """
 
-#: Of all kinds that vary: MKL's vector functions, torch's own, NumPy's; in single and in double precision.
+#: What the code uses, and more: MKL's vector functions and LAPACK, torch's own functions, NumPy's, in both precisions.
+#: torch's ``atan`` and ``acos``, which nothing here uses, differ.
 FUNCTIONS = """\
 import hashlib
 from pipeline.runtime import numerics
@@ -79,13 +80,31 @@ from pipeline.encoding import portable
 
 portable.by_numpy(1)
 drawn = 3 * torch.randn(20_000, generator=torch.Generator().manual_seed(0))
-for name in "exp tanh log sqrt rsqrt reciprocal erf expm1 log1p log2 log10 sigmoid sin cos atan acos".split():
-    for values in (drawn, drawn.abs(), drawn.double(), drawn.double().abs()):
-        found = getattr(torch, name)(values).numpy()
-        print(name, values.dtype, hashlib.sha256(found[~np.isnan(found)].tobytes()).hexdigest())
+
+def show(name, found):
+    found = found.numpy() if isinstance(found, torch.Tensor) else found
+    print(name, found.dtype, hashlib.sha256(np.ascontiguousarray(found[~np.isnan(found)]).tobytes()).hexdigest())
+
+for values in (drawn, drawn.double()):
+    for name in "exp expm1 tanh sigmoid erf sin cos cosh reciprocal".split():
+        show(name, getattr(torch, name)(values))
+    for name in "log log1p log2 log10 sqrt rsqrt".split():
+        show(name, getattr(torch, name)(values.abs()))
+    for name in "softplus logsigmoid".split():
+        show(name, getattr(torch.nn.functional, name)(values))
+    rows = values.view(200, 100)
+    for name in "log_softmax softmax logsumexp std norm".split():
+        show(name, getattr(torch, name)(rows, dim=1))
+    show("pow", values.abs().pow(1.7))
+    square = rows[:100]
+    for name in "svd qr inv".split():
+        found = getattr(torch.linalg, name)(square)
+        for part in [found] if isinstance(found, torch.Tensor) else found:
+            show(name, part)
+    show("cholesky", torch.linalg.cholesky(square @ square.T + 100 * torch.eye(100, dtype=values.dtype)))
 for name in "exp tanh log sqrt log1p sin cos".split():
     for values in (drawn.abs().numpy(), drawn.double().abs().numpy()):
-        print(name, values.dtype, hashlib.sha256(getattr(np, name)(values).tobytes()).hexdigest())
+        show(name, getattr(np, name)(values))
 """
 
 
