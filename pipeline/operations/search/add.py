@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from tqdm import tqdm
 
 from pipeline.operations.model.encoder import Encoder
 from pipeline.operations.search.build import thumbnail
 from pipeline.operations.search.index import ITEMS, MODEL, Index, locked, publish
 from pipeline.operations.search.items import Items, Row, content
+from pipeline.preparation.square import FORMATS
 from pipeline.runtime.errors import UserError
 
 #: Images decoded and encoded at a time.
 BLOCK = 256
-SUFFIXES = (
-    ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
+SUFFIXES = sorted(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
 
 
 def add(folder: Path, source: Path) -> str:

@@ -135,7 +135,7 @@ def test_a_picture_of_the_study_is_found_as_table_json_and_page(finished: Projec
         (("index", "csq-wx-16"), "found 'csq-wx-16' (did you mean 'csq-wr-16'?)"),
         (("index", "csq-wr-16", "--to", "pipeline"), "pipeline: exists and is no index; name another folder"),
         (("index", "{made}", "--add", "nowhere"), "nowhere: no such folder or image"),
-        (("index", "{made}", "--add", "studies"), "studies: no images; expected files with one of the endings .avif"),
+        (("index", "{made}", "--add", "studies"), "studies: no images; expected files with one of the endings .apng, .avif"),
         (("index", "results", "--add", "studies"), "results: no index"),
     ],
 )
@@ -153,6 +153,7 @@ def test_images_are_added_once_and_found(finished: Project, copied: Path, tmp_pa
     (more / "broken.jpg").write_bytes(b"no image")
     (more / "notes.txt").write_text("not looked at")
     picture(finished, 3, more / "known.png")
+    (more / "known.png").rename(more / "known.JFIF")
     said = command(finished, "index", copied, "--add", more).stdout
     assert f"{copied}: 3 added, 2 were there already, 1 can't be read" in said
     assert "broken.jpg: not an image of a known kind" in said
