@@ -57,6 +57,11 @@ def _norm(loss: Callable[[Tensor], Tensor], u: Tensor) -> float:
     return float(gradient.norm())
 
 
+def _shown(ratios: list[float]) -> str:
+    """Their median in two digits, never as a power of ten."""
+    return f"{float(f'{median(ratios):.2g}'):g}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bits", type=int, default=32)
@@ -78,7 +83,7 @@ def main() -> None:
         for epoch in range(given.epochs):
             ready.epoch(epoch)
         last = measured(ready, terms)
-        columns = [f"{median(first[term]):.2g} to {median(last[term]):.2g}" for term in TERMS]
+        columns = [f"{_shown(first[term])} to {_shown(last[term])}" for term in TERMS]
         print(f"| {name} | {' | '.join(columns)} |", flush=True)
 
 
