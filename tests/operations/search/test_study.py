@@ -135,7 +135,7 @@ def test_a_picture_of_the_study_is_found_as_table_json_and_page(finished: Projec
         (("index", "csq-wx-16"), "found 'csq-wx-16' (did you mean 'csq-wr-16'?)"),
         (("index", "csq-wr-16", "--to", "pipeline"), "pipeline: exists and is no index; name another folder"),
         (("index", "{made}", "--add", "nowhere"), "nowhere: no such folder or image"),
-        (("index", "{made}", "--add", "studies"), "studies: no images; expected files with one of the endings .apng, .avif"),
+        (("index", "{made}", "--add", "studies"), "studies: no images; expected files with one of the endings .apng"),
         (("index", "results", "--add", "studies"), "results: no index"),
     ],
 )
