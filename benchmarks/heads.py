@@ -1,6 +1,6 @@
 """Seconds of a cell with a frozen backbone: from stored features, by a plain loop, and with the backbone run each time.
 
-    python -m benchmarks.heads [--methods csq dch] [--bits 32]
+    python -m benchmarks.heads [--methods csq dch] [--bits 32] [--rounds 3]
 
 Run it in the repository of a study with `backbone.frozen: true` after its features have been computed. *Ours* is a
 cell's training with validation, and the encoding of all its images. *Plain* is a loop as in public repositories on the
@@ -40,7 +40,7 @@ from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
 
-ROUNDS = 3
+
 #: Images of which the backbone's seconds are measured.
 TIMED = 512
 
@@ -141,6 +141,7 @@ def main() -> None:
     supervised = [n for n in methods.names() if n not in TRAINING_FREE and methods.kind(n).supervision == "labels"]
     parser.add_argument("--methods", nargs="+", default=supervised)
     parser.add_argument("--bits", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
     content = params.read()
@@ -154,7 +155,7 @@ def main() -> None:
     for name in given.methods:
         cell = Cell(name, "original", given.bits, 0)
         calls = [partial(kind, content, cell, data, split) for kind in (ours, plain)]
-        turns = [[seconds(call) for call in calls] for _ in range(ROUNDS)]
+        turns = [[seconds(call) for call in calls] for _ in range(given.rounds)]
         mine, other = (median(column) for column in zip(*turns, strict=True))
         whole = mine + image * images_read(content, cell, split)
         columns = (name, f"{mine:.1f}", f"{60 / mine:.1f}", f"{other:.1f}", f"{other / mine:.1f}", f"{whole:,.0f}")
