@@ -40,7 +40,6 @@ from pipeline.preparation.splits import Indices, Split
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training.cell import train
 
-
 #: Images of which the backbone's seconds are measured.
 TIMED = 512
 
