@@ -20,6 +20,7 @@ from PIL import Image
 from pipeline.operations.search.build import thumbnail
 from pipeline.operations.search.index import ITEMS, MODEL, publish
 from pipeline.operations.search.items import Items, Row, content
+from pipeline.runtime.numerics import PORTABLE
 from tests.conftest import ROOT
 
 CNN = {"name": "cnn", "weights": "none", "input_size": 8, "frozen": False}
@@ -121,11 +122,14 @@ class Server:
 
     def __init__(self, index: Path, log: Path, *arguments: str) -> None:
         self.log = log
+        # As a user starts it: the tests' own process is limited to portable numerics and one thread.
+        limited = {*PORTABLE, "OMP_NUM_THREADS"}
+        environment = {name: value for name, value in os.environ.items() if name not in limited}
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline", "serve", str(index), "--port", "0", *arguments],
                 cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env=environment,
             )  # fmt: skip
         assert self.process.stdout is not None
         self.said = self.process.stdout.readline()
