@@ -124,15 +124,14 @@ def study(name: str) -> dict[str, Any]:
         "optimizer": content["training"]["optimizer"] | {"learning_rate": 0.01},
     }
     content["informativeness"] |= {"steps": 4, "restarts": 1, "hidden": 10, "batch_size": 16}
-    content["informativeness"]["parts"] = ["query"]
     content["visualize"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "seeds": [], "images": 20, "perplexity": 4}
     content["compute"]["device"] = "cpu"
     if name == "trained":
         content["batch_size"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "values": [8]}
         content["visualize"]["seeds"] = [0]
+        content["informativeness"]["parts"] = ["query"]
     if name == "frozen":
         content["grid"]["training_free"] = ["itq"]
-        content["informativeness"]["parts"] = []
         content["backbone"]["frozen"] = True
         content["features"]["views"] = ["plain"]
         content["head"] = {"hidden": [32], "dropout": 0.2, "normalize": "standardize"}
