@@ -106,15 +106,14 @@ def child(stages: list[str], cells: list[dict[str, Any]]) -> None:
     gc.freeze()
     gc.enable()
     params = watch.watched(importing("pipeline.params").read, "params.yaml")()
-    made = importing("pipeline.runtime.layout")
-    layout = made.Layout(params["study"])
     watch.watch()
     calls: dict[str, Seconds] = {}
     for cell in cells:
+        arguments = [str(word) for name, value in cell.items() for word in (f"--{name}", value)]
         for stage, module in modules.items():
             before = dict(watch.seconds)
-            work = watch.watched(module.main, "data, files and the rest")
-            work(params, layout, made.Cell(**cell))
+            work = watch.watched(module.STAGE.call, "data, files and the rest")
+            work(params, arguments)
             calls[stage] = {part: taken - before.get(part, 0.0) for part, taken in watch.seconds.items()}
     watch.turn()
     print(json.dumps({"all": watch.seconds, "calls": calls}), flush=True)

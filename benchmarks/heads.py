@@ -144,6 +144,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     content = params.read()
+    content["compute"]["device"] = "cpu"  # the table is of processor time
     layout = Layout(content["study"])
     data = inputs(content, layout)
     split = protocols.draw(content["split"], data.labels, data.ids, 0)

@@ -6,7 +6,8 @@ Run it in the study's repository after `make sweep`. One row for each method, by
 training come last. mAP is mean and standard deviation over seeds, for each quantizer. Precision, imbalance of bits (0
 is balanced), parameters and seconds are those of `original`. Seconds are of the training of a cell, validation
 included, on the machine that trained it, where as many cells are trained at a time as it has cores; so they are close
-to processor time.
+to processor time. The last two columns are what the WR paper and a survey (`published/survey-cifar10.csv`) print for
+CIFAR-10 at this code length, by networks that are trained as a whole.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import pandas as pd
 
 from pipeline import methods, params
 from pipeline.params.schema import TRAINING_FREE
+from pipeline.report.published.records import FOLDER
 from pipeline.runtime.layout import Cell, Layout
 from pipeline.training import times
 
@@ -31,6 +33,18 @@ def labels(method: str) -> str:
     if method in TRAINING_FREE:
         return "no training"
     return "labels" if methods.kind(method).supervision == "labels" else "no labels"
+
+
+def published(method: str, bits: int) -> list[str]:
+    """What the WR paper's Table 1 and the survey print for a method on CIFAR-10; empty where they don't have it."""
+    paper, survey = (pd.read_csv(FOLDER / f"{name}.csv") for name in ("results", "survey-cifar10"))
+    paper = paper[
+        (paper["table"] == "wr-table1") & (paper["quantizer"] == "original") & (paper["dataset"] == "cifar10")
+    ]
+    found = [table[(table["method"] == method) & (table["bits"] == bits)] for table in (paper, survey)]
+    return [
+        f"{one[column].iloc[0]:.3f}" if len(one) else "" for one, column in zip(found, ("value", "map"), strict=True)
+    ]
 
 
 def rows(layout: Layout, bits: int) -> list[list[str]]:
@@ -49,7 +63,7 @@ def rows(layout: Layout, bits: int) -> list[list[str]]:
         of_seeds = [Cell(method, "original", bits, int(seed)) for seed in trained["seed"]]
         found.append([
             method, labels(method), *maps, f"{own[precision]['original']:.4f}", f"{of['bit_imbalance_mean']:.3f}",
-            f"{seconds(layout, of_seeds):.1f}", f"{int(trained['parameters'].iloc[0]):,}",
+            f"{seconds(layout, of_seeds):.1f}", f"{int(trained['parameters'].iloc[0]):,}", *published(method, bits),
         ])  # fmt: skip
     heads = [
         "method",
@@ -59,6 +73,8 @@ def rows(layout: Layout, bits: int) -> list[list[str]]:
         "imbalance",
         "seconds",
         "parameters",
+        "WR paper",
+        "survey",
     ]
     return [heads, *found]
 

@@ -26,6 +26,7 @@ from pipeline.assignment import optimal_pairing
 from pipeline.encoding import device as devices
 from pipeline.methods import Method
 from pipeline.params.schema import TRAINING_FREE
+from pipeline.training.timing import finish
 
 BATCH, CLASSES, FEATURES = 256, 10, 1280
 #: Images of the training set; ``database`` is what ADSH is trained on.
@@ -70,8 +71,7 @@ def milliseconds(call: Callable[[], Any], device: torch.device) -> float:
     start = clock()
     for _ in range(CALLS):
         call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    finish(device)
     return 1000 * (clock() - start) / CALLS
 
 

@@ -36,6 +36,7 @@ from pipeline.quantizers import Quantizer, create, uniform_targets
 from pipeline.training import timing
 from pipeline.training.loop import Trainer
 from pipeline.training.objective import losses
+from pipeline.training.timing import finish
 
 Array = npt.NDArray[Any]
 Solver = Callable[[Array], Array]
@@ -73,7 +74,7 @@ def params(asked: Asked, train: int, backbone: dict[str, Any], rate: float, quan
     content: Any = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     content["compute"] |= {"device": asked.device.type, "threads": asked.threads}
     content["split"] = {"protocol": "counts", "total": {"query": 10, "validation": 10, "train": train}}
-    content["backbone"] = {"weights": "none", **backbone}
+    content["backbone"] = {"weights": "none", "frozen": False, **backbone}
     content["training"]["optimizer"]["learning_rate"] = rate
     content["timing"] = {"bits": 48, "quantizers": quantizers}
     checked: Params = content
@@ -86,11 +87,6 @@ def milliseconds(call: Callable[[], Any], device: torch.device) -> float:
     call()
     finish(device)
     return 1000 * (time.perf_counter() - start)
-
-
-def finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def table(columns: list[str]) -> None:

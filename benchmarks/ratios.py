@@ -31,23 +31,23 @@ TERMS = ("wr", "swd", "hswd", "ot", "cb")
 Ratios = dict[str, list[float]]
 
 
-def measured(trainer: Trainer, terms: dict[str, quantizers.Quantizer]) -> Ratios:
+def measured(ready: Trainer, terms: dict[str, quantizers.Quantizer]) -> Ratios:
     """The ratios for each batch of one more epoch, which isn't trained on."""
     found: Ratios = {name: [] for name in terms}
-    order = torch.randperm(len(trainer.images), generator=trainer.generator)[: trainer.epoch_size]
-    for rows in torch.split(order, trainer.batch_size)[: trainer.batches]:
-        (images,) = trainer.images.batches([rows])
+    order = torch.randperm(len(ready.images), generator=ready.generator, device=ready.generator.device)
+    for rows in torch.split(order[: ready.epoch_size], ready.batch_size)[: ready.batches]:
+        (images,) = ready.images.batches([rows])
         with torch.no_grad():
-            u, labels, indices = trainer.batch(rows, images)
-        own = _norm(partial(trainer.method.similarity_loss, labels=labels, indices=indices), u)
+            u, labels, indices = ready.batch(rows, images)
+        own = _norm(partial(ready.method.similarity_loss, labels=labels, indices=indices), u)
         for name, term in terms.items():
-            norm = _norm(partial(_term, trainer, term), u)
+            norm = _norm(partial(_term, ready, term), u)
             found[name].append(norm / own if own else float("nan"))
     return found
 
 
-def _term(trainer: Trainer, term: quantizers.Quantizer, u: Tensor) -> Tensor:
-    value: Tensor = term(u if term.input == "raw" else trainer.method.relax(u), generator=trainer.of_quantizer)
+def _term(ready: Trainer, term: quantizers.Quantizer, u: Tensor) -> Tensor:
+    value: Tensor = term(u if term.input == "raw" else ready.method.relax(u), generator=ready.of_quantizer)
     return value
 
 
@@ -76,7 +76,6 @@ def main() -> None:
     print(f"| method | {' | '.join(TERMS)} |\n| --- |{' ---: |' * len(TERMS)}", flush=True)
     for name in (name for name in methods.names() if name not in TRAINING_FREE):
         ready = trainer(content, Group(name, "original", given.bits), 0, data, split)
-        assert isinstance(ready, Trainer)
         ready.prime()
         ready.method.start_epoch(0)
         first = measured(ready, terms)

@@ -37,7 +37,7 @@ STAGE = "'stages.train', run_name='__main__')"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--live", nargs=4, metavar=("METHOD", "QUANTIZER", "BITS", "SEED"))

@@ -45,7 +45,9 @@ from pipeline.params import schema
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.splits import Split
 from pipeline.preparation.square import square
+from pipeline.runtime.machine import cores
 from pipeline.training.loop import Trainer
+from pipeline.training.timing import finish
 
 Labels = npt.NDArray[np.uint8]
 BITS = 48
@@ -237,16 +239,11 @@ def by_turns(calls: Sequence[Callable[[], object]], device: torch.device, count:
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> Taken:
-    _finish(device)
+    finish(device)
     start, before = time.perf_counter(), os.times()
     call()
-    _finish(device)
+    finish(device)
     return Taken(time.perf_counter() - start, sum(os.times()[:4]) - sum(before[:4]))
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def computed(device: torch.device) -> list[Compute]:
@@ -315,11 +312,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="32 pixels only")
     parser.add_argument("--backbone", choices=("cnn", "alexnet", "vgg11"), help="only this one")
-    parser.add_argument("--workers", type=int, default=min(4, os.cpu_count() or 1), help="of the plain loop")
+    parser.add_argument("--workers", type=int, default=min(4, cores()), help="of the plain loop")
     asked = parser.parse_args()
-    device = devices.choose(
-        {"device": "auto", "precision": "auto", "numerics": "portable", "threads": os.cpu_count() or 1}
-    ).device
+    device = devices.choose({"device": "auto", "precision": "auto", "numerics": "portable", "threads": cores()}).device
     cases = [
         case
         for case in CASES[device.type]

@@ -75,8 +75,12 @@ def schema() -> int:
 @commands.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--dry-run", is_flag=True, help="List what would run, and why it is out of date.")
-@click.option("--workers", type=int, help="Stages at a time on this machine (params: sweep.workers).")
-@click.option("--gpu-share", type=float, help="Part of a GPU that a cell gets (params: sweep.gpu_share).")
+@click.option("--workers", type=click.IntRange(min=1), help="Stages at a time on this machine (params: sweep.workers).")
+@click.option(
+    "--gpu-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Part of a GPU that a cell gets (params: sweep.gpu_share).",
+)
 @click.option("--no-shared-folder", is_flag=True, help="Exchange files by the DVC remote, whatever is shared.")
 def sweep(targets: tuple[str, ...], **options: Any) -> int:
     """Run what is out of date in parallel; TARGETs are those of `dvc repro`, all of dvc.yaml unless given."""

@@ -46,6 +46,9 @@ def compare(baseline: Sequence[float], variant: Sequence[float], *, paired: bool
         paired: use a paired t-test, which compares seed by seed (both share split and initial weights);
             otherwise Welch's t-test, which doesn't assume equal variances.
 
+    Returns:
+        the test of variant minus baseline, with its interval and effect size; ``note`` says why a value is missing.
+
     Raises:
         ValueError: no numbers, a number that isn't finite, or paired sequences of different lengths.
 

@@ -16,8 +16,10 @@ from pipeline.runtime.paths import fingerprint, given
 
 def main(params: Params, layout: Layout, of: str) -> None:
     targets, path, known = _seen(params, layout, of)
+    if known is None and any((target / "files.json").exists() for target in targets):
+        print(f"warning: {path} was not found; the results that were made from it are kept", file=sys.stderr)
     for target in targets:
-        _write(layout, target, known, path)
+        _write(layout, target, known)
 
 
 def _seen(params: Params, layout: Layout, of: str) -> tuple[list[Path], Path, dict[str, Any] | None]:
@@ -34,14 +36,13 @@ def _seen(params: Params, layout: Layout, of: str) -> tuple[list[Path], Path, di
     return [layout.lists(stage) for stage in ("split", "tune")], path, {"sha256": hashes} if hashes else None
 
 
-def _write(layout: Layout, target: Path, known: dict[str, Any] | None, path: Path) -> None:
+def _write(layout: Layout, target: Path, known: dict[str, Any] | None) -> None:
     """Write ``files.json``. If the files aren't on this machine, keep the previous ``files.json``."""
     before = target / "files.json"
     with layout.atomic_output(target) as folder:
         if known is not None:
             write_json(folder / "files.json", known)
         elif before.exists():
-            print(f"warning: {path} was not found; the results that were made from it are kept", file=sys.stderr)
             shutil.copy(before, folder / "files.json")
         else:
             write_json(folder / "files.json", {"files": 0})  # prepare, split and train report the missing files

@@ -1,4 +1,7 @@
-"""shared: writes only a provenance record of the code and params that a stage uses for every cell."""
+"""shared: a provenance record of the code and params that a stage uses for every cell.
+
+Also deletes the features of views that the params no longer name.
+"""
 
 import shutil
 
@@ -12,7 +15,7 @@ def main(params: Params, layout: Layout, of: str) -> None:
     # remain in DVC's cache.
     for folder in layout.inputs.glob("features-*"):
         if folder.name.removeprefix("features-") not in params["features"]["views"]:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # several of these stages may run at the same time
     with layout.atomic_output(layout.shared(of)):
         pass
 

@@ -34,7 +34,7 @@ def test_every_command_has_help_of_its_own(name: str, capsys: pytest.CaptureFixt
         (["swep"], "No such command 'swep'"),
         (["sweep", "--worker", "2"], "No such option"),
         (["sweep", "--workers", "two"], "'two' is not a valid integer"),
-        (["sweep", "--workers", "0"], "--workers must be at least 1, found 0"),
+        (["sweep", "--workers", "0"], "0 is not in the range x>=1"),
         (["ui", "99999"], "99999 is not in the range"),
         (["ui", "port"], "'port' is not a valid integer"),
         (["study", "digits", "twice"], "unexpected extra argument"),

@@ -197,6 +197,18 @@ def test_a_wrong_study_is_one_line_and_writes_nothing(folder: Path, text: str, l
     assert not params.exists()
 
 
+def test_another_study_that_is_invalid_or_empty_does_no_harm(folder: Path) -> None:
+    params = folder.parent / "params.yaml"
+    studies.write("digits", folder=folder, params=params)
+    (folder / "broken.yaml").write_text("grid: [\n")
+    (folder / "empty.yaml").touch()
+    studies.write("wr-small", folder=folder, params=params)
+    params.write_text(params.read_text().replace("epochs: 8", "epochs: 9"))
+    with pytest.raises(UserError, match="has edits that git doesn't have"):
+        studies.write("digits", folder=folder, params=params)
+    assert "\n  empty " in studies.listed(folder)
+
+
 def test_an_unknown_study_is_one_line(folder: Path) -> None:
     with pytest.raises(UserError, match=r"no study 'wr-smal' \(did you mean 'wr-small'\?\); known: cifar10-cpu, "):
         studies.compose("wr-smal", folder)

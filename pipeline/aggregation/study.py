@@ -60,25 +60,13 @@ def write(params: Params, layout: Layout, target: Path) -> None:
     if not there:
         raise UserError(f"{layout.all_metrics}: no cell has metrics ({missing[0]['reason']}); run `dvc repro`")
     now = provenance.Present(params, layout.folder)
-    parts = params["informativeness"]["parts"]
-    table = cell_table(there, parts, layout, now)
-    groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
-    metrics = ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith(AT))]
-    compared = {
-        "results": metrics,
-        "balance": BALANCE,
-        "informativeness": [f"informativeness_{part}" for part in parts],
+    table = cell_table(there, params["informativeness"]["parts"], layout, now)
+    tables = {
+        **_compared(params, table, missing),
+        "cells": table,
+        "history": over_seeds(there, layout, "history.csv", ["epoch"]),
+        "curves": over_seeds(there, layout, "curves.csv", ["by", "at"]),
     }
-    # The other tables have every code length of the grid.
-    lengths = {"informativeness": params["informativeness"]["bits"]}
-    tables = {}
-    for name, of in compared.items():
-        bits = lengths.get(name, params["grid"]["bits"])
-        rows, these = table[table["bits"].isin(bits)], {group: groups[group] for group in groups if group.bits in bits}
-        if of and len(rows):
-            tables[name] = result_table(rows, of, paired=params["statistics"]["paired"], groups=these)
-    tables |= {"cells": table, "history": over_seeds(there, layout, "history.csv", ["epoch"])}
-    tables["curves"] = over_seeds(there, layout, "curves.csv", ["by", "at"])
     for name, content in tables.items():
         content.to_csv(target / f"{name}.csv", index=False)
     results = tables["results"]
@@ -87,6 +75,25 @@ def write(params: Params, layout: Layout, target: Path) -> None:
     write_json(target / "map.json", headline(results))
     missing += optional_outputs.missing(params, layout, now.why_not)
     write_json(target / "about.json", {**about(params, layout), "missing": missing})
+
+
+def _compared(params: Params, table: pd.DataFrame, missing: list[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """The tables with tests against the baseline, by name; ``informativeness`` only if the study measures it."""
+    compared = {
+        "results": ["map", *TIE_BOUNDS, *(name for name in table.columns if name.startswith(AT))],
+        "balance": BALANCE,
+        "informativeness": [f"informativeness_{part}" for part in params["informativeness"]["parts"]],
+    }
+    # The other tables have every code length of the grid.
+    lengths = {"informativeness": params["informativeness"]["bits"]}
+    groups = {group: _why(group, missing) for group in groups_of(params["grid"])}
+    tables = {}
+    for name, of in compared.items():
+        bits = lengths.get(name, params["grid"]["bits"])
+        rows, these = table[table["bits"].isin(bits)], {group: groups[group] for group in groups if group.bits in bits}
+        if of and len(rows):
+            tables[name] = result_table(rows, of, paired=params["statistics"]["paired"], groups=these)
+    return tables
 
 
 def drop_others(params: Params, layout: Layout) -> None:

@@ -97,13 +97,18 @@ def _read(file: Path) -> tuple[Any, Any]:
     try:
         if file.suffix == ".npy":
             found = np.load(file, allow_pickle=False)
+            if found.ndim not in (1, 2):
+                raise ValueError(f"expected one label a vector or (n, C), found the shape {found.shape}")
             return (found if found.ndim == 2 else found.tolist()), None
         text = file.read_text(encoding="utf-8-sig")
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"dataset.labels: {file}: can't be read ({str(error).splitlines()[0]})") from None
     if file.suffix != ".csv":
         return text.removesuffix("\n").split("\n"), None
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise UserError(f"dataset.labels: {file}: not a CSV file ({error})") from None
     columns = list(rows[0]) if rows else []
     name, number = (next((name for name in names if name in columns), None) for names in (LABELS, IDS))
     if name is None:

@@ -22,7 +22,10 @@ LINEAR: Head = {"hidden": [], "dropout": 0.0, "normalize": "none"}
 
 
 def of_method(params: schema.Params, method: str) -> Head:
-    """The head of a method: the ``head`` section; without hidden layers for a method without training."""
+    """The head of a method: the ``head`` section; without hidden layers for a method without training.
+
+    ``batch_norm`` is set for methods whose class asks for it.
+    """
     section = params["head"]
     head: Head = {"hidden": section["hidden"], "dropout": section["dropout"], "normalize": section["normalize"]}
     if method in TRAINING_FREE:

@@ -53,11 +53,8 @@ def _root(values: Tensor) -> Tensor:
     if values.dtype not in (torch.float32, torch.float64):
         return _root(values.float()).to(values.dtype if values.is_floating_point() else torch.float32)
     with np.errstate(invalid="ignore"):  # as torch: the root of a negative number is NaN
-        return torch.from_numpy(np.sqrt(values.detach().numpy(), out=np.empty(values.shape, _NUMPY[values.dtype])))
+        return torch.from_numpy(np.asarray(np.sqrt(values.detach().numpy())))
 
 
 def _root_in_place(values: Tensor) -> Tensor:
     return values.copy_(_root(values))
-
-
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}

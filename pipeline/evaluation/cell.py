@@ -1,10 +1,8 @@
 """The measures of one cell that need its codes but not torch."""
 
-import csv
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pipeline.codes import unpack, unpack_labels
 from pipeline.evaluation.balance import balance
@@ -12,7 +10,7 @@ from pipeline.params import schema
 from pipeline.retrieval import Retrieval, evaluate
 from pipeline.runtime import stored
 from pipeline.runtime.layout import Cell
-from pipeline.runtime.outputs import read_json, write_json
+from pipeline.runtime.outputs import read_json, write_csv, write_json
 
 
 def evaluate_cell(settings: schema.Evaluation, cell: Cell, trained: Path, codes: Path, target: Path) -> None:
@@ -53,8 +51,8 @@ def evaluate_cell(settings: schema.Evaluation, cell: Cell, trained: Path, codes:
         **read_json(trained / "training.json"),
     }
     write_json(target / "metrics.json", metrics)
-    _write_csv(target / "curves.csv", ("by", "at", "precision", "recall"), _points(result))
-    _write_csv(target / "bits.csv", ("bit", "mean"), enumerate(balanced.bit_means.tolist()))
+    write_csv(target / "curves.csv", ("by", "at", "precision", "recall"), _points(result))
+    write_csv(target / "bits.csv", ("bit", "mean"), enumerate(balanced.bit_means.tolist()))
     shutil.copyfile(trained / "history.csv", target / "history.csv")
 
 
@@ -78,10 +76,3 @@ def _points(result: Retrieval) -> Iterable[tuple[str, int, float, float]]:
     for name, curve in (("rank", result.by_rank), ("radius", result.by_radius)):
         for at, precision, recall in zip(curve.at, curve.precision, curve.recall, strict=True):
             yield name, int(at), float(precision), float(recall)
-
-
-def _write_csv(file: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -94,6 +94,7 @@ def create(name: str, *, code_length: int, num_classes: int, num_train: int, **h
     """Make the method called ``name``.
 
     Args:
+        name: one of ``names()``.
         code_length: K, bits of a code.
         num_classes: C.
         num_train: images in the training set.

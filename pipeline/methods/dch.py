@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipeline.methods import Method, exact, similar
+from pipeline.methods import Method, direction, exact, similar
 from pipeline.runtime.ranges import NonNegative, Positive, PositiveInt
 
 #: The smallest distance, in bits, that the loss distinguishes. log(1 + gamma / d) must stay finite for two
@@ -51,8 +51,8 @@ class DCH(Method):
         self.gamma, self.quantization = gamma, quantization
 
     def similarity_loss(self, u: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        direction = self._direction(u)
-        distance = self.code_length / 2 * (1 - direction @ direction.T)
+        code = self._direction(u)
+        distance = self.code_length / 2 * (1 - code @ code.T)
         distance = distance.clamp(min=CLOSEST)
         alike = similar(labels, labels) > 0
         cost = torch.where(alike, (distance / self.gamma).log1p(), (self.gamma / distance).log1p())
@@ -65,10 +65,8 @@ class DCH(Method):
         return self.quantization * (distance / self.gamma).log1p().mean()
 
     def _direction(self, u: Tensor) -> Tensor:
-        """Relaxed codes scaled to length 1, in float32 at least; codes near the origin stay near it."""
-        code = self.relax(exact(u))
-        length: Tensor = torch.linalg.vector_norm(code, dim=1, keepdim=True)
-        return code / length.clamp(min=1e-6)
+        """Relaxed codes scaled to length 1, in float32 at least."""
+        return direction(self.relax(exact(u)))
 
 
 def _mean(cost: Tensor, chosen: Tensor) -> Tensor:

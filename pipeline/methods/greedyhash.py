@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.methods import Method
+from pipeline.methods import Method, sign
 from pipeline.methods.shared.classes import Classification
 from pipeline.runtime.ranges import NonNegative, PositiveInt
 
@@ -66,7 +66,7 @@ class _Sign(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, u: Tensor) -> Tensor:
-        return torch.where(u >= 0, 1.0, -1.0).to(u.dtype)
+        return sign(u)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

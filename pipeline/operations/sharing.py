@@ -12,7 +12,6 @@
 """
 
 import logging
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import compress
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.params import Params
+from pipeline.runtime import git
 from pipeline.runtime.errors import UserError, hidden
 
 if TYPE_CHECKING:
@@ -44,11 +44,9 @@ def share(params: Params) -> str:
         repo.push()
         _transfer(repo.cache.local, remote.odb, _everything(repo, remote))
         said = _all_there(repo, remote, params["study"]) + _without_runs(remote)
-    locks = subprocess.run(
-        ["git", "status", "--porcelain", "--", "params.yaml", "*dvc.lock"], capture_output=True, text=True
-    ).stdout.splitlines()
+    locks = git.output("status", "--porcelain", "--", "params.yaml", "*dvc.lock").splitlines()
     if locks:
-        said += f"\nnot committed: {', '.join(line[3:] for line in locks)}; a colleague gets these by git"
+        said += f"\nnot committed: {', '.join(line.split()[-1] for line in locks)}; a colleague gets these by git"
     return said
 
 

@@ -226,7 +226,7 @@ def _at_odds(content: dict[str, Any]) -> list[str]:
     if isinstance(images, int) and isinstance(perplexity, int | float) and images <= perplexity:
         problems.append(f"visualize.perplexity: expected less than visualize.images ({images}), found {perplexity}")
     if timed.get("methods") and isinstance(timed.get("quantizers"), list) and "original" not in timed["quantizers"]:
-        problems.append("timing.quantizers: expected original among them, which the others' overhead is over")
+        problems.append("timing.quantizers: expected original among them, because overhead is relative to it")
     problems += _at_odds_with_frozen(content) + _at_odds_with_vectors(content) + _at_odds_with_methods(content)
     dataset = _part(content, "published", kind=dict).get("dataset")
     for table in _part(content, "published", "tables", kind=list):

@@ -40,10 +40,10 @@ def json_schema(folder: Path = FOLDER) -> dict[str, Any]:
     return found
 
 
-def write_json_schema(folder: Path = FOLDER) -> str:
+def write_json_schema() -> str:
     """Write the JSON schema beside the studies and return a message that names the file."""
-    path = folder / NAME
-    path.write_text(json.dumps(json_schema(folder), indent=1) + "\n", encoding="utf-8")
+    path = FOLDER / NAME
+    path.write_text(json.dumps(json_schema(), indent=1) + "\n", encoding="utf-8")
     return f"{path}: written"
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,11 @@ def names(folder: Path = FOLDER) -> list[str]:
 
 def listed(folder: Path = FOLDER) -> str:
     """A list of all studies for printing: each line has a name and the first line of the study's file."""
-    return "\n".join(f"  {name:<22}{_text(folder / f'{name}.yaml').splitlines()[0][2:]}" for name in names(folder))
+    return "\n".join(f"  {name:<22}{_first_line(folder / f'{name}.yaml')}" for name in names(folder))
+
+
+def _first_line(file: Path) -> str:
+    return next(iter(_text(file).splitlines()), "").removeprefix("# ")
 
 
 def compose(name: str, folder: Path = FOLDER) -> str:
@@ -98,12 +103,19 @@ def _edits(before: str, folder: Path, params: Path) -> str:
     committed = _committed(params)
     if before == committed:
         return ""
-    studies = [compose(name, folder) for name in names(folder)]
+    studies = list(_valid(folder))
     if before in studies:
         return ""
     found = _parsed(before)
     closest = min((differences(parse(text), found) for text in (committed, *studies) if text), key=len)
     return f"{closest[0]}{', ...' if len(closest) > 1 else ''}" if closest else "comments"
+
+
+def _valid(folder: Path) -> Iterator[str]:
+    """The texts of params.yaml for all studies that are valid."""
+    for name in names(folder):
+        with suppress(UserError):  # an invalid study isn't what params.yaml was written from
+            yield compose(name, folder)
 
 
 def _committed(params: Path) -> str | None:

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -121,8 +121,9 @@ def digests(file: Path, chunk: int) -> bytes:
     return b"".join(hashlib.sha256(mapped(file)[start : start + chunk].tobytes()).digest() for start in starts)
 
 
-def mapped(file: Path) -> np.memmap[Any, np.dtype[Any]]:
-    return np.lib.format.open_memmap(file, mode="r+")
+def mapped(file: Path, mode: Literal["r", "r+"] = "r") -> np.memmap[Any, np.dtype[Any]]:
+    """Map an array's file; ``r+`` to change it. Files that DVC has linked to its cache can only be read."""
+    return np.lib.format.open_memmap(file, mode=mode)
 
 
 def sha256(rows: npt.NDArray[Any]) -> str:

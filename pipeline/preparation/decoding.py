@@ -88,7 +88,7 @@ def compacted(file: Path, kept: npt.NDArray[np.int64]) -> bytes:
     count, *shape = mapped(file).shape
     if len(kept) < count:
         for start in range(0, len(kept), CHUNK):
-            images = mapped(file)  # again for each chunk, as in ``digests``
+            images = mapped(file, "r+")  # again for each chunk, as in ``digests``
             rows = images[kept[start : start + CHUNK]]
             images[start : start + len(rows)] = rows
         _shorten(file, mapped(file), (len(kept), *shape))

@@ -52,6 +52,7 @@ def create(name: str, **hyperparameters: Any) -> Quantizer:
     """Make the quantizer called ``name``.
 
     Args:
+        name: one of ``names()``.
         hyperparameters: the quantizer's own; see its file. Missing ones have the defaults there.
 
     Raises:

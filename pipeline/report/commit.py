@@ -1,6 +1,6 @@
 """The commit of the code and params that made a result."""
 
-import subprocess
+from pipeline.runtime import git
 
 #: Paths whose content can change a result. Lock files are excluded because they are committed after the results.
 MADE_OF = ("pipeline", "stages", "cells/*/dvc.yaml", "dvc.yaml", "params.yaml", "published")
@@ -13,13 +13,6 @@ def commit() -> str:
         the first 12 digits of its hash, followed by `` with changes`` if tracked files differ from it; empty without
         git.
     """
-    found = _git("log", "-1", "--format=%H", "--", *MADE_OF)[:12]
-    changed = found and _git("status", "--porcelain", "--untracked-files=no", "--", *MADE_OF)
+    found = git.output("log", "-1", "--format=%H", "--", *MADE_OF)[:12]
+    changed = found and git.output("status", "--porcelain", "--untracked-files=no", "--", *MADE_OF)
     return f"{found} with changes" if changed else found
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:  # no git on this machine
-        return ""

@@ -19,10 +19,10 @@ COLUMNS = {
     "cells.csv": (*KEYS, "seed", "map"),
     "history.csv": (*KEYS, "epoch"),
     "balance.csv": (*KEYS, "n"),
-    "curves.csv": (*KEYS, "by", "at", "precision_mean", "recall_mean"),
 }  # fmt: skip
-#: Columns of the files that only some studies have.
+#: Columns of the files that only some studies have; of ``curves.csv``, that committed tables leave out for its size.
 OPTIONAL = {
+    "curves.csv": (*KEYS, "by", "at", "precision_mean", "recall_mean"),
     "informativeness.csv": (*KEYS, "n"),
     "tuning.csv": (*KEYS, "trial", "setting", "n", "validation_map_mean", "validation_map_std", "chosen"),
     "timing.csv": (*KEYS, "batch_size", "epochs", "seconds_median", "seconds_std", "overhead_percent"),
@@ -67,8 +67,8 @@ class Source:
     cells: pandas.DataFrame
     history: pandas.DataFrame
     balance: pandas.DataFrame
-    curves: pandas.DataFrame
     # None if the study does not have it:
+    curves: pandas.DataFrame | None = None
     informativeness: pandas.DataFrame | None = None
     tuning: pandas.DataFrame | None = None
     timing: pandas.DataFrame | None = None

@@ -127,11 +127,6 @@ def evaluate(
     Raises:
         UserError: An argument has a wrong shape or value, the two sides differ in K or C, or a side is empty.
 
-    Examples:
-        >>> codes, labels = np.array([[1, 1], [1, -1], [-1, -1]]), np.array([[1, 0], [1, 0], [0, 1]])
-        >>> evaluate(codes[:1], labels[:1], codes, labels).mean_average_precision
-        1.0
-
     Source: the expectation for whole tie blocks is that of F. McSherry and M. Najork, "Computing information
     retrieval performance measures efficiently in the presence of tied scores", ECIR 2008. Deviation: they
     divide by the number of relevant items in the database. Here the divisor is the number of relevant items

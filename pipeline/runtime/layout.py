@@ -2,7 +2,8 @@
 
 All outputs of a study are in ``results/<study>/``, with one folder per stage:
 
-    data/            packed images and labels, manifest.json            (prepare)
+    data/prepared/   packed images and labels, manifest.json            (prepare)
+    data/features-<view>/  outputs of the frozen backbone, if any       (features)
     splits/<seed>/   query, database, train, validation indices         (split)
     shared/<stage>/  record of the code and params that all cells       (shared-<stage>, files-dataset,
                      share; of raw files, weights and lists, if any      files-weights, files-lists)

@@ -7,7 +7,6 @@ read when they are imported.
 
 import os
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,9 @@ def apply(params: Path = Path("params.yaml")) -> None:
         os.environ.update(PORTABLE)
 
 
-def applied(environment: Mapping[str, str] = os.environ) -> bool:
+def applied() -> bool:
     """Whether the environment limits all libraries."""
-    return all(environment.get(name) == value for name, value in PORTABLE.items())
+    return all(os.environ.get(name) == value for name, value in PORTABLE.items())
 
 
 def _has_avx2(listed: Path = Path("/proc/cpuinfo")) -> bool:

@@ -1,9 +1,10 @@
-"""Atomic output folders, and JSON files."""
+"""Atomic output folders, and JSON and CSV files."""
 
+import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,14 @@ def _make(folder: Path, *, exist_ok: bool) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON. Equal content gives equal bytes (key order kept, floats by ``repr``)."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV in UTF-8, lines ended by a line feed alone."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def read_json(path: Path) -> Any:

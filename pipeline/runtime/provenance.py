@@ -11,6 +11,7 @@ depend on (``data.prepared.made_of.json``).
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -96,7 +97,9 @@ def write(record: Record, folder: Path, target: Path, study: Path) -> None:
         files = {name.relative_to(folder).as_posix(): sha256(name) for name in _files(folder)}
         place = folder / RECORD
     whole = asdict(replace(record, inputs=inputs, files=files))
-    place.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    partial = place.with_name(f"{place.name}.partial")  # the file there may be a link to DVC's cache
+    partial.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, place)
 
 
 def read(output: Path) -> Record | None:

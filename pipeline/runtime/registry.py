@@ -63,8 +63,8 @@ class Registry(Generic[Base]):
             if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__:
                 if taken := sorted(set(inspect.signature(value).parameters) & set(self.reserved)):
                     raise UserError(
-                        f"{module.__file__}: {self.kind} {name!r} has an argument {taken[0]!r}, which is training's "
-                        "where settings are tried; give it another name"
+                        f"{module.__file__}: {self.kind} {name!r} has an argument {taken[0]!r}, which tuning uses for "
+                        "a training parameter; rename it"
                     )
                 return value
         raise UserError(f"{module.__file__} defines no class derived from {self.base.__name__}")

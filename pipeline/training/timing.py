@@ -1,6 +1,5 @@
 """Seconds per epoch of one method at one batch size, with each of several quantizers (Table 2 of the WR paper)."""
 
-import csv
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pipeline import protocols
 from pipeline.params import Params
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime.layout import Group
+from pipeline.runtime.outputs import write_csv
 from pipeline.training.cell import trainer
 from pipeline.training.loop import Trainer
 from pipeline.training.setting import with_setting
@@ -36,10 +36,7 @@ def measure(params: Params, method: str, batch_size: int, data: Prepared, target
         UserError: the batch size is larger than an epoch.
     """
     rows = by_turns(trainers(params, method, batch_size, data), params["timing"]["epochs"])
-    with (target / "timing.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("quantizer", "epoch", "seconds"))
-        writer.writerows(rows)
+    write_csv(target / "timing.csv", ("quantizer", "epoch", "seconds"), rows)
 
 
 def trainers(params: Params, method: str, batch_size: int, data: Prepared) -> dict[str, Trainer]:
@@ -76,15 +73,15 @@ def by_turns(ready: dict[str, Trainer], epochs: int) -> list[tuple[str, int, flo
 
 def seconds(one: Trainer, epoch: int) -> float:
     """Wall-clock seconds of one epoch, scaled to all of its images."""
-    _finish(one.device)
+    finish(one.device)
     start = time.perf_counter()
     one.epoch(epoch)
-    _finish(one.device)
+    finish(one.device)
     passed = time.perf_counter() - start
     return float(passed * one.epoch_size / (one.batches * one.batch_size))
 
 
-def _finish(device: torch.device) -> None:
+def finish(device: torch.device) -> None:
     """Wait until a GPU has finished its work, which it does asynchronously."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

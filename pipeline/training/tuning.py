@@ -1,6 +1,5 @@
 """Tuning: choose the setting of a (method, quantizer, bits) on validation images, with as many trials for each."""
 
-import csv
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from pipeline.params import Params
 from pipeline.runtime.errors import Diverged, UserError
 from pipeline.runtime.layout import Group, Layout
-from pipeline.runtime.outputs import write_json
+from pipeline.runtime.outputs import write_csv, write_json
 from pipeline.training.setting import Setting
 
 
@@ -89,7 +88,4 @@ def _mean(scores: list[float | None]) -> float | None:
 
 
 def _write_curve(rows: list[dict[str, Any]], file: Path) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(file, list(rows[0]), [list(row.values()) for row in rows])

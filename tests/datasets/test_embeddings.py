@@ -155,6 +155,10 @@ def test_what_is_refused_is_one_line(vectors: Any, tmp_path: Path) -> None:
     refused("expected a header with a column 'label', found name", path=path, labels=tmp_path / "other.csv")
     pd.DataFrame({"id": ["x"] * COUNT, "label": NAMES * 10}).to_csv(tmp_path / "same.csv", index=False)
     refused("1 distinct ids for 30 vectors", path=path, labels=tmp_path / "same.csv")
+    (tmp_path / "quote.csv").write_text('label\n"a\n')
+    refused("quote.csv: not a CSV file (unexpected end of data)", path=path, labels=tmp_path / "quote.csv")
+    np.save(tmp_path / "single.npy", np.array(1))
+    refused("single.npy: can't be read (expected one label a vector", path=path, labels=tmp_path / "single.npy")
     np.save(tmp_path / "twos.npy", np.full((COUNT, 3), 2))
     refused("expected (n, C) of 0 and 1", path=path, labels=tmp_path / "twos.npy")
 

@@ -313,7 +313,7 @@ def test_metrics_that_a_study_asks_for_have_rows_and_a_meaning(tables: Path, tmp
     assert [row[3].text for row in found.rows[-1:]] == ["ndcg@100"]
     added = [sentence for sentence in found.caption if sentence not in without.caption]
     assert [sentence.partition(" ")[0] for sentence in added] == ["recall@n:", "ndcg@n:", "recall@2000"]
-    assert added[-1] == "recall@2000 counts all 1497 images of the database, which has no more."
+    assert added[-1] == "recall@2000 counts all 1497 images: the database has no more."
 
 
 def test_shown_digits(tables: Path, made: Path) -> None:
@@ -510,7 +510,7 @@ def test_informativeness_is_shown_where_it_was_measured(made: Path, tmp_path: Pa
     assert {row[3] for row in rows} == {"database"}
 
 
-@pytest.mark.parametrize("name", ["about.json", "results.csv", "cells.csv", "history.csv", "balance.csv", "curves.csv"])
+@pytest.mark.parametrize("name", ["about.json", "results.csv", "cells.csv", "history.csv", "balance.csv"])
 def test_missing_file_is_one_clear_line(tables: Path, tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(tables, tmp_path / "tables")
     (folder / name).unlink()

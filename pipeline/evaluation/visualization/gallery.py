@@ -1,6 +1,5 @@
 """A gallery of queries and the database images with the nearest codes."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from pipeline.preparation.arrays import Prepared
 from pipeline.runtime import stored
+from pipeline.runtime.outputs import write_csv
 
 #: Maximum width and height of an image in pixels.
 TILE = 96
@@ -68,10 +68,8 @@ def write(codes: Path, data: Prepared, *, queries: int, neighbours: int, seed: i
             for rank in range(len(images))
         ]
         strips.append(np.concatenate([_tile(data.images[index]) for index in (query, *images)], axis=1))
-    with (target / "gallery.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("row", "query", "query_classes", "rank", "image", "classes", "distance", "relevant"))
-        writer.writerows(lines)
+    header = ("row", "query", "query_classes", "rank", "image", "classes", "distance", "relevant")
+    write_csv(target / "gallery.csv", header, lines)
     Image.fromarray(np.concatenate(strips)).save(target / "gallery.png")
 
 

@@ -1,6 +1,5 @@
 """Two-dimensional maps of images by their pixels, features or codes (t-SNE)."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from pipeline.preparation.arrays import Prepared
 from pipeline.preparation.square import square
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.outputs import write_csv
 
 Points = npt.NDArray[np.float64]
 #: Maximum width and height in pixels to which images are reduced before distances are computed.
@@ -73,8 +73,9 @@ def write(maps: dict[str, Points], labels: npt.NDArray[np.uint8], file: Path) ->
         file: the file to write.
     """
     first = np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("of", "label", "x", "y"))
-        for of, points in maps.items():
-            writer.writerows((of, label, f"{x:.3f}", f"{y:.3f}") for label, (x, y) in zip(first, points, strict=True))
+    rows = [
+        (of, label, f"{x:.3f}", f"{y:.3f}")
+        for of, points in maps.items()
+        for label, (x, y) in zip(first, points, strict=True)
+    ]
+    write_csv(file, ("of", "label", "x", "y"), rows)

@@ -1,1 +1,1 @@
-"""A trained cell's network as a model of its own: as a folder, an MLflow model, an ONNX file. It takes pictures."""
+"""A trained cell's network as a folder, an MLflow model or an ONNX file. Its input is image files, or vectors."""

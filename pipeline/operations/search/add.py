@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -43,29 +44,28 @@ def add(folder: Path, source: Path) -> str:
         encoder = Encoder.load(folder / MODEL)
         blocks = _images(source, encoder) if encoder.image_size else _vectors(source)
         added, there, bad = 0, 0, list[str]()
-        items = Items(folder / ITEMS, writable=True)
-        unfinished = items.count() - index.count
-        for names, values, unread in blocks:
-            bad += unread
-            contents = [content(value) for value in values]
-            known = items.known(contents)
-            new = [place for place, key in enumerate(contents) if key not in known and key not in contents[:place]]
-            there += len(contents) - len(new)
-            if new:
-                codes = encoder.codes_of(np.stack([values[place] for place in new]))
-                items.add(
-                    Row(names[place], [], contents[place], code, thumbnail(values[place]))
-                    for place, code in zip(new, codes, strict=True)
-                )
-            added += len(new)
-        items.close()
+        with closing(Items(folder / ITEMS, writable=True)) as items:
+            unfinished = items.count() - index.count
+            for names, values, unread in blocks:
+                bad += unread
+                contents = [content(value) for value in values]
+                known = items.known(contents)
+                new = [place for place, key in enumerate(contents) if key not in known and key not in contents[:place]]
+                there += len(contents) - len(new)
+                if new:
+                    codes = encoder.codes_of(np.stack([values[place] for place in new]))
+                    items.add(
+                        Row(names[place], [], contents[place], code, thumbnail(values[place]))
+                        for place, code in zip(new, codes, strict=True)
+                    )
+                added += len(new)
         if not added and not there:
             raise UserError(f"{source}: nothing to add" + (f"; {bad[0]}" if bad else ""))
         if added or unfinished:
             publish(folder, index.manifest["kind"], index.manifest)
     lines = [f"{folder}: {added:,} added, {there:,} were there already, {len(bad):,} can't be read"]
     if unfinished:
-        lines.append(f"{unfinished:,} of them an earlier call had added before it ended")
+        lines.append(f"{unfinished:,} more had been added by an earlier call that was interrupted")
     return "\n".join(lines + [f"  {line}" for line in bad[:10]])
 
 
@@ -104,7 +104,11 @@ def _vectors(source: Path) -> Iterator[Block]:
             f"{source}: expected a file of vectors, one of {', '.join(VECTORS)}, since the model takes vectors"
         )
     start = 0
-    for block in VectorFile(source).blocks():
+    try:
+        file = VectorFile(source)
+    except UserError as error:  # its messages are of a study's dataset
+        raise UserError(str(error).removeprefix("dataset.path: ")) from None
+    for block in file.blocks():
         for first in range(0, len(block), BLOCK):
             vectors = np.asarray(block[first : first + BLOCK], np.float32)
             yield [f"{source.name}:{start + row}" for row in range(len(vectors))], list(vectors), []

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,9 @@ def build(params: Params, name: str, kind: str, target: Path | None = None) -> s
     with atomic_folder(target, target.with_name(f".{target.name}.partial")) as folder:
         (folder / MODEL).mkdir()
         write_model(params, cell, folder / MODEL)
-        items = Items(folder / ITEMS, writable=True)
-        for rows in _rows(data, _codes(params, cell, layout, data)):
-            items.add(rows)
-        items.close()
+        with closing(Items(folder / ITEMS, writable=True)) as items:
+            for rows in _rows(data, _codes(params, cell, layout, data)):
+                items.add(rows)
         publish(folder, kind, _about(params, cell, chosen, data))
     return (
         f"{target}: {len(data.labels):,} images, {cell.bits} bits, kind {kind}\n"
@@ -71,7 +71,7 @@ def build(params: Params, name: str, kind: str, target: Path | None = None) -> s
 
 
 def _chosen(params: Params, name: str, cell: Cell) -> str:
-    """How the seed of a cell was chosen that a user named so."""
+    """How the seed of a cell was chosen, given the name that the user typed."""
     if name == cell.name:
         return "the seed that was asked for"
     seeds = len(params["grid"]["seeds"])

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,7 @@ def checked(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: the folder is no index, or a file is missing, damaged or of another version.
     """
-    if not (folder / MANIFEST).exists():
-        raise UserError(f"{folder}: no index, since it has no {MANIFEST}; expected a folder that `make index` made")
+    _refuse_no_index(folder)
     manifest: dict[str, Any] = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise UserError(f"{folder / MANIFEST}: of another version of this software; build the index again")
@@ -105,6 +104,11 @@ def checked(folder: Path) -> dict[str, Any]:
         if not (folder / name).exists() or file_digest(folder / name) != digest:
             raise UserError(f"{folder / name}: missing or changed since the index was built; build the index again")
     return manifest
+
+
+def _refuse_no_index(folder: Path) -> None:
+    if not (folder / MANIFEST).exists():
+        raise UserError(f"{folder}: no index, since it has no {MANIFEST}; expected a folder that `make index` made")
 
 
 def items_of(folder: Path, manifest: dict[str, Any]) -> Items:
@@ -129,10 +133,9 @@ def publish(folder: Path, kind: str, about: dict[str, Any]) -> None:
         kind: see ``kinds.KINDS``.
         about: what else the manifest says; what it says of the files is replaced.
     """
-    items = Items(folder / ITEMS)
-    count = items.count()
-    index = Distinct.of(kind, items.codes(0, count))
-    items.close()
+    with closing(Items(folder / ITEMS)) as items:
+        count = items.count()
+        index = Distinct.of(kind, items.codes(0, count))
     written = folder / f"index-{count}.faiss"
     index.write(written)
     own = [file.name for file in files(written)]
@@ -164,10 +167,11 @@ def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time add to an index.
 
     Raises:
-        UserError: another process adds to it.
+        UserError: the folder is no index, or another process adds to it.
     """
     from filelock import FileLock, Timeout
 
+    _refuse_no_index(folder)  # the lock would make the folder
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield

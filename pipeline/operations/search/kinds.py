@@ -17,17 +17,17 @@ def flat(bits: int, count: int) -> Any:
     return _faiss().IndexBinaryFlat(bits)
 
 
-def hnsw(bits: int, count: int, *, neighbours: int = 32, build: int = 80, search: int = 128) -> Any:
-    """A graph of neighbours (Malkov & Yashunin 2020)."""
-    index = _faiss().IndexBinaryHNSW(bits, neighbours)
-    index.hnsw.efConstruction, index.hnsw.efSearch = build, search
+def hnsw(bits: int, count: int, *, search: int = 128) -> Any:
+    """A graph of 32 neighbours a code (Malkov & Yashunin 2020)."""
+    index = _faiss().IndexBinaryHNSW(bits, 32)
+    index.hnsw.efConstruction, index.hnsw.efSearch = 80, search
     return index
 
 
-def ivf(bits: int, count: int, *, lists: int | None = None, probes: int | None = None) -> Any:
+def ivf(bits: int, count: int, *, probes: int | None = None) -> Any:
     """Codes in lists by their nearest centroid; the lists nearest to the query are compared."""
     faiss = _faiss()
-    lists = lists or max(1, round(math.sqrt(count)))
+    lists = max(1, round(math.sqrt(count)))
     quantizer = faiss.IndexBinaryFlat(bits)
     index = faiss.IndexBinaryIVF(quantizer, bits, lists)
     index.own_fields = True
@@ -37,14 +37,14 @@ def ivf(bits: int, count: int, *, lists: int | None = None, probes: int | None =
     return index
 
 
-def multihash(bits: int, count: int, *, tables: int | None = None, flips: int = 1) -> Any:
+def multihash(bits: int, count: int, *, flips: int = 1) -> Any:
     """Hash tables of parts of the code (Norouzi et al. 2012); codes with a part within ``flips`` bits are compared.
 
     A query whose neighbours are all further away gets fewer results than it asks for.
     """
     # A part of about log2 of the number of codes has about one code in each bucket.
     wanted = min(max(4, math.ceil(math.log2(count + 1))), bits, 24)
-    tables = tables or max(2, bits // wanted)
+    tables = max(2, bits // wanted)
     index = _faiss().IndexBinaryMultiHash(bits, tables, min(bits // tables, 24))
     index.nflip = flips
     return index

@@ -20,6 +20,8 @@ from pipeline.runtime.outputs import atomic_folder, read_json
 
 #: Rank of recall and mAP.
 RANK = 100
+#: What a product quantizer of 8 bits a part needs at least.
+TRAINING_VECTORS = 256
 #: Kinds and parameters that are measured; each is one row.
 SETTINGS: list[tuple[str, dict[str, int]]] = [
     ("flat", {}),
@@ -34,13 +36,14 @@ def measure(params: Params, name: str) -> str:
 
     Writes ``results/<study>/index/<cell>.measured/``: ``kinds.csv``, ``kinds.md`` and ``kinds.png``. Where the backbone
     is frozen, the same images are searched by their float features as well: exactly, and by a product quantizer
-    (faiss IVF-PQ) with as many bytes as the codes.
+    (faiss IVF-PQ) with as many bytes as the codes, or with the nearest smaller number of bytes that divides D. The
+    product quantizer is left out below 256 database images, which faiss needs to train it.
 
     - recall: part of the first 100 results that are as near as the exact 100th (so equal distances don't matter); of
       float search, that the exact float search finds too.
     - mAP@100: with the study's labels; average precision over the relevant results found. Images with equal codes are
       in random order.
-    - queries per second: one thread, all queries in one call, the best of three.
+    - queries per second: one thread, all queries in one call, the best of three calls (float search: one call).
     - MiB: of the index, as it is written to disk.
 
     Args:
@@ -117,10 +120,12 @@ class _Task:
         for vectors in (query, database):
             faiss.normalize_L2(vectors)
         width, exact = query.shape[1], None
-        lists, size = max(1, round(len(database) ** 0.5)), self.bits // 8
+        lists = max(1, round(len(database) ** 0.5))
+        size = next(size for size in range(min(self.bits // 8, width), 0, -1) if width % size == 0)
         product = faiss.IndexIVFPQ(faiss.IndexFlatL2(width), width, lists, size, 8)
         product.nprobe = max(1, lists // 16)
-        for kind, index in (("float, exact", faiss.IndexFlatL2(width)), ("float, IVF-PQ", product)):
+        searches = [("float, exact", faiss.IndexFlatL2(width)), ("float, IVF-PQ", product)]
+        for kind, index in searches if len(database) >= TRAINING_VECTORS else searches[:1]:
             start = time.perf_counter()
             if not index.is_trained:
                 index.train(database)

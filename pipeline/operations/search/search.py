@@ -34,12 +34,16 @@ def search(
         page: write an HTML page with thumbnails there as well.
 
     Raises:
-        UserError: no index, no such item, a query that can't be read, or an argument out of range.
+        UserError: no index, no such item, a query that can't be read, an argument out of range, or a page that can't
+            be written.
     """
     index = Index(folder)
     (found,) = index.search(code_of(index, query), count, radius)
     if page is not None:
-        page.write_text(_page(index, query, found), encoding="utf-8")
+        try:
+            page.write_text(_page(index, query, found), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--html: {page} can't be written ({error.strerror})") from None
     if as_json:
         return json.dumps({"query": query, "results": [plain(one) for one in found]}, indent=2)
     return _table(found) if found else "nothing found within the radius"

@@ -13,7 +13,6 @@ from pipeline.operations.sweep.progress import Progress
 from pipeline.params import Params
 from pipeline.params import read as read_params
 from pipeline.runtime.entry import exit_code, said
-from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import have_a_home
 
 
@@ -37,7 +36,6 @@ def run(
 
     def swept() -> int:
         params = read_params()
-        _check(workers, gpu_share)
         with workspace.opened(targets) as opened:
             if dry_run:
                 return said(sweep.preview(opened))
@@ -61,10 +59,3 @@ def _run(
             return begun.run()
     finally:
         Path(place.token).unlink(missing_ok=True)
-
-
-def _check(workers: int | None, gpu_share: float | None) -> None:
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers must be at least 1, found {workers}")
-    if gpu_share is not None and not 0 < gpu_share <= 1:
-        raise UserError(f"--gpu-share must be above 0 and at most 1, found {gpu_share}")

@@ -18,8 +18,8 @@ class Progress:
     """Counts and displays the progress of a sweep.
 
     A cell is done when all of its stages are done. Stages that belong to no cell (splits, tuning, tables) count only
-    as stages. The estimate of the time left uses the mean duration of each kind of stage, so there is none as long as a
-    stage runs whose kind has not been timed yet.
+    as stages. The estimate of the time left uses the mean duration of each kind of stage. While a kind that remains has
+    not been timed yet, the estimate is a lower bound, and says so.
 
     Args:
         calls: all stages of the sweep.
@@ -102,7 +102,7 @@ class Progress:
             *found,
             f"{done}/{of} cells, {len(self._ended)}/{len(self.calls)} stages, {self._now()}"
             + (f", {failed} cells failed" if failed else "")
-            + f"; {done / minutes:.1f} cells/min, {clock(self.left(slots))} left",
+            + f"; {done / minutes:.1f} cells/min, {self._left(slots)} left",
         ]
 
     def _now(self) -> str:
@@ -123,20 +123,18 @@ class Progress:
             counted[method] = (done + (None not in ends and not bad), of + 1, failed + bad)
         return counted
 
-    def left(self, slots: int) -> float | None:
-        """Estimated seconds for the remaining stages; None while too little is known."""
+    def _left(self, slots: int) -> str:
+        """The time left, from the kinds of stages that have been timed; ``more than`` where others remain."""
+        rest = Counter(call.kind for call in self.calls if call.address not in self._ended)
         known = {kind: statistics.fmean(values) for kind, values in self._seconds.items()}
-        if not known or any(call.kind not in known for call in self._running.values()):
-            return None
-        usual = statistics.median(known.values())  # the mean would be that of the longest stage
-        rest = [known.get(call.kind, usual) for call in self.calls if call.address not in self._ended]
-        return sum(rest) / max(1, slots)
+        seconds = sum(number * known[kind] for kind, number in rest.items() if kind in known)
+        if not seconds and rest:
+            return "?"
+        return ("" if rest.keys() <= known.keys() else "more than ") + clock(seconds / max(1, slots))
 
 
-def clock(seconds: float | None) -> str:
-    """Format seconds as ``1:02:03`` or ``4:05``; ``?`` for None."""
-    if seconds is None:
-        return "?"
+def clock(seconds: float) -> str:
+    """Format seconds as ``1:02:03`` or ``4:05``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -102,9 +102,11 @@ def _execute(call: Call, params: Params) -> None:
     if name not in sys.modules:
         os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
         gc.disable()  # as stages/__init__.py does for a stage that runs as a script
-        importlib.import_module(name)
-        gc.freeze()
-        gc.enable()
+        try:
+            importlib.import_module(name)
+            gc.freeze()
+        finally:
+            gc.enable()
     if call.on_device:
         _choose_device()
     sys.modules[name].STAGE.call(params, arguments)

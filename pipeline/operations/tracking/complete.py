@@ -7,7 +7,6 @@ second call changes nothing.
 
 import gc
 import multiprocessing
-import os
 import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from pipeline.operations.tracking.patience import beat, bounded
 from pipeline.params import Params
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.layout import Cell, Layout, cells_of
+from pipeline.runtime.machine import cores
 from pipeline.runtime.provenance import Present
 
 #: Number of runs written to a server in parallel.
@@ -157,7 +157,7 @@ def _pool(runs: int) -> Executor:
         return ThreadPoolExecutor(AT_ONCE)
     if runs < MANY:
         return ThreadPoolExecutor(1)
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, cores())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_many_objects)
     for _ in range(workers):  # the pool starts a process only when work is submitted
         pool.submit(_import)

@@ -17,20 +17,8 @@ from pipeline.training.history import read as read_history
 
 Triple = tuple[str, float, int]
 
-#: Keys of ``metrics.json`` that are not logged as metrics.
-NOT_METRICS = {
-    "method",
-    "quantizer",
-    "bits",
-    "seed",
-    "selection",
-    "device",
-    "precision",
-    "numerics",
-    "torch",
-    "epochs",
-    "parameters",
-}
+#: Numbers in ``metrics.json`` that are not metrics.
+NOT_METRICS = {"bits", "seed", "epochs", "parameters"}
 
 
 @dataclass(frozen=True)

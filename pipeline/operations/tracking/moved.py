@@ -19,7 +19,7 @@ COLUMNS = (
 )
 
 
-def follow(known: str, wanted: str) -> None:
+def correct_artifact_paths(known: str, wanted: str) -> None:
     """Replace the artifact paths in the store if it was copied or moved.
 
     MLflow stores absolute paths and has no command to change them, so a copied store would read and write the

@@ -4,7 +4,6 @@ import getpass
 import json
 import logging
 import os
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Not seven: an unreachable server is reported, and the results can be logged later.
+# MLflow retries seven times by default. One is enough: results can be logged later.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 # MLflow's telemetry takes a tenth of the time, and is not needed here.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -26,6 +25,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.operations.tracking import locations, moved
 from pipeline.operations.tracking.patience import Watched
+from pipeline.runtime import git
 
 # Messages about creating tables would appear in a stage's output.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -60,7 +60,7 @@ class Store:
         with locations.exclusive("opening"):
             self.experiment = self._experiment(study)
             if wanted := locations.artifacts(study):
-                moved.follow(self.client.get_experiment(self.experiment).artifact_location, wanted)
+                moved.correct_artifact_paths(self.client.get_experiment(self.experiment).artifact_location, wanted)
 
     def _experiment(self, study: str) -> str:
         found = self.client.get_experiment_by_name(study)
@@ -239,14 +239,8 @@ def _abandoned(tags: Mapping[str, str]) -> bool:
 
 def provenance() -> dict[str, str]:
     """Tags with the code version, the checkout and the process that create a run."""
-    git = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    changed = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no", "--", "pipeline", "stages", "params.yaml"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    commit = git.output("rev-parse", "HEAD")
+    changed = git.output("status", "--porcelain", "--untracked-files=no", "--", "pipeline", "stages", "params.yaml")
     tags = {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
     name = locations.experiment()
     return {

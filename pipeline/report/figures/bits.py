@@ -6,7 +6,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report.figures.style import FigureGroup, apart, color, dash, method_panels, numeric
+from pipeline.report.figures.style import FigureGroup, apart, code_lengths, color, dash, method_panels, numeric
 from pipeline.report.source import Source
 
 CAPTION = "Mean over seeds; bars: ± standard deviation. The axis does not start at zero."
@@ -28,10 +28,7 @@ def draw(source: Source, methods: list[str]) -> Figure:
                 line["bits"], line["map_mean"], yerr=line["map_std"].fillna(0.0), color=color(source, name),
                 linestyle=dash(source, name), marker="o", markersize=4, elinewidth=1.1, capsize=2.5,
             )  # fmt: skip
-        axes.set_xscale("log", base=2)
-        axes.set_xticks([float(bits) for bits in source.bits], source.bits)
-        axes.minorticks_off()
-        axes.set_xlabel("bits")
+        code_lengths(axes, source)
 
     table = numeric(source.results)
     return method_panels(source, table[table["method"].isin(methods)], source.map_label, panel)

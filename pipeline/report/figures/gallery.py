@@ -17,9 +17,8 @@ from pipeline.runtime.errors import UserError
 
 CAPTION = (
     "Left: the query; beside it its nearest images in the database by Hamming distance, nearest first. Solid frame and "
-    "✓: shares a class with the query; dashed frame and ✗: doesn't. The number is the distance, the word the (first) "
-    "class. The queries were "
-    "drawn at random, not chosen; images at one distance are in the order of the database."
+    "✓: shares a class with the query; dashed frame and ✗: doesn't. Below each image: its distance and its (first) "
+    "class. The queries were drawn at random; images at equal distance are in the order of the database."
 )
 RIGHT, WRONG = "#009e73", "#d55e00"  # the palette's green and vermilion, which the page's dark scheme lightens
 KEYS = ["method", "quantizer", "bits", "seed"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.aggregation import BASELINE
-from pipeline.report.figures.style import AXIS, FigureDraft, FigureGroup, color, method_panels, numeric
+from pipeline.report.figures.style import AXIS, FigureDraft, FigureGroup, code_lengths, color, method_panels, numeric
 from pipeline.report.published.counterparts import pairs
 from pipeline.report.source import Source
 
@@ -76,9 +76,6 @@ def draw(source: Source, table: pandas.DataFrame) -> Figure:
                 printed = published.get((method, name), {})
                 at = [bits * shift * APART**0.5 for bits in printed]
                 axes.plot(at, list(printed.values()), color=shade, **theirs)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks([float(bits) for bits in source.bits], source.bits)
-        axes.minorticks_off()
-        axes.set_xlabel("bits")
+        code_lengths(axes, source)
 
     return method_panels(source, table, "improvement in %", panel, handles)

@@ -16,6 +16,8 @@ CAPTION = (
 
 
 def groups(source: Source) -> Iterator[FigureGroup]:
+    if source.curves is None:
+        return
     curves = numeric(source.curves)
 
     def draw(rows: pandas.DataFrame) -> Figure:

@@ -201,6 +201,14 @@ def epochs(axes: Axes, rows: pandas.DataFrame) -> None:
     axes.set_xlabel("epoch (from 0)" if rows["epoch"].min() == 0 else "epoch")
 
 
+def code_lengths(axes: Axes, source: Source) -> None:
+    """Set ticks and label of a logarithmic x axis of the study's code lengths."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks([float(bits) for bits in source.bits], source.bits)
+    axes.minorticks_off()
+    axes.set_xlabel("bits")
+
+
 def tested_values(axes: Axes, values: Iterable[float], *, base: float = 10) -> None:
     """Set ticks at the tried values; the x axis is logarithmic if they span about one order of magnitude or more."""
     ticks = sorted({value for value in values if not math.isnan(value)})

@@ -37,7 +37,7 @@ def _sketches(source: Source) -> Iterator[FigureDraft]:
     points = numeric(source.tsne).dropna(subset=["label", "x", "y"])
     codes = points[points["of"] == "codes"]
     for (bits, seed), rows in codes.groupby(["bits", "seed"]):
-        common = points[(points["of"] != "codes") & points["seed"].isin([seed, float("nan")])]
+        common = points[(points["of"] != "codes") & (points["seed"] == seed)]
         yield FigureDraft(f"tsne-{bits:g}-{seed:g}", f"{bits:g} bits, seed {seed:g}", draw(source, common, rows))
 
 

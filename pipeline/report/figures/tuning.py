@@ -15,10 +15,9 @@ from pipeline.report.figures.style import (
     PALETTE,
     FigureDraft,
     FigureGroup,
-    across,
     band,
+    method_panels,
     numeric,
-    panels,
     slug,
     tested_values,
 )
@@ -42,32 +41,28 @@ def _sketches(source: Source) -> Iterator[FigureDraft]:
     baseline, weighted = trials[trials["quantizer"] == BASELINE], trials[trials["weight"].notna()]
     for name in dict.fromkeys(weighted["quantizer"]):
         rows = weighted[weighted["quantizer"] == name]
-        yield FigureDraft(f"weight-{slug(name)}", name, draw(rows, baseline))
+        yield FigureDraft(f"weight-{slug(name)}", name, draw(source, rows, baseline))
 
 
-def draw(trials: pandas.DataFrame, baseline: pandas.DataFrame) -> Figure:
+def draw(source: Source, trials: pandas.DataFrame, baseline: pandas.DataFrame) -> Figure:
     """Draw a panel per method with a line per code length.
 
     Args:
+        source: the aggregated tables.
         trials: one quantizer's trials.
         baseline: the baseline's trials.
     """
-    methods, lengths = list(dict.fromkeys(trials["method"])), sorted(trials["bits"].unique())
-    columns = across(len(methods))
-    figure, places = panels(len(methods), columns, 3.1 if len(methods) <= 3 else 2.6, sharey=True)
-    for place, (axes, method) in enumerate(zip(places, methods, strict=True)):
-        rows, reference = (table[table["method"] == method] for table in (trials, baseline))
+    lengths = sorted(trials["bits"].unique())
+
+    def panel(axes: Axes, rows: pandas.DataFrame) -> None:
+        reference = baseline[baseline["method"] == rows["method"].iloc[0]]
         for at, bits in enumerate(lengths):
             best = reference.loc[reference["bits"] == bits, "validation_map_mean"].max()
             _line(axes, rows[rows["bits"] == bits], best, at)
         tested_values(axes, rows["weight"])
-        axes.set_title(method)
-        if place >= len(methods) - columns:
-            axes.set_xlabel("weight")
-        if place % columns == 0:
-            axes.set_ylabel("validation mAP")
-    _legend(figure, lengths)
-    return figure
+        axes.set_xlabel("weight")
+
+    return method_panels(source, trials, "validation mAP", panel, _handles(lengths))
 
 
 def _line(axes: Axes, trials: pandas.DataFrame, reference: float, at: int) -> None:
@@ -94,10 +89,11 @@ def _ring() -> dict[str, Any]:
     return {"linestyle": "", "marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": INK}
 
 
-def _legend(figure: Figure, lengths: list[float]) -> None:
-    handles = [Line2D([], [], color=_shade(at), marker=_marker(at), markersize=4.5) for at in range(len(lengths))]
-    labels = [f"{bits:g} bits" for bits in lengths]
-    handles += [Line2D([], [], **_ring()), Line2D([], [], color=INK, linestyle=":", linewidth=1.4)]
-    figure.legend(
-        handles, [*labels, "chosen", f"best {BASELINE}"], loc="outside upper left", ncols=min(6, len(handles))
-    )
+def _handles(lengths: list[float]) -> dict[str, Line2D]:
+    """The legend's lines by their labels."""
+    lines = {
+        f"{bits:g} bits": Line2D([], [], color=_shade(at), marker=_marker(at), markersize=4.5)
+        for at, bits in enumerate(lengths)
+    }
+    ring, best = Line2D([], [], **_ring()), Line2D([], [], color=INK, linestyle=":", linewidth=1.4)
+    return {**lines, "chosen": ring, f"best {BASELINE}": best}

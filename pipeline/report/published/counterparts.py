@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.aggregation import BASELINE
 from pipeline.report.published import protocol_facts
-from pipeline.report.published.records import Record, of_table
+from pipeline.report.published.records import Record, improvement_over, of_table
 from pipeline.report.published.study_records import ours
 from pipeline.report.source import Source
 
@@ -87,8 +87,4 @@ def improvement(record: Record | None, records: dict[tuple[str, str, int, str], 
     if record is None or record.quantizer == BASELINE:
         return None
     base = records.get((record.method, BASELINE, record.bits, record.metric))
-    if base is None or base.value is None or record.value is None or base.value <= 0:
-        return None
-    if record.improvement:
-        return float(record.improvement)
-    return 100 * (record.value - base.value) / base.value
+    return improvement_over(record, base)

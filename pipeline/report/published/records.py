@@ -92,6 +92,15 @@ def published() -> tuple[Record, ...]:
     return *numbers, *_seconds()
 
 
+def improvement_over(record: Record, baseline: Record | None) -> float | None:
+    """A number's improvement over the baseline's, in percent; None without both, or if the baseline isn't above 0."""
+    if record.value is None or baseline is None or baseline.value is None or baseline.value <= 0:
+        return None
+    if record.improvement:
+        return float(record.improvement)
+    return 100 * (record.value - baseline.value) / baseline.value
+
+
 def retrieval() -> list[Record]:
     """The 410 published numbers that a study's can be compared with: all but the seconds."""
     return [record for record in published() if record.metric != SECONDS_OF["metric"]]

@@ -26,7 +26,7 @@ def batch_size(source: Source) -> Table:
              for row in rows]  # fmt: skip
     caption = [
         "mAP of validation images, which rank the training images: its level is not that of the results table.",
-        "Epochs, learning rate and weights are params.yaml's at every size, none tuned for it; larger batches take",
+        "Epochs, learning rate and weights are the same at every size and were not tuned for it; larger batches take",
         "fewer steps. The WR paper holds that its regularizer gains from larger ones; compare within a batch size.",
         *split_caption(source),
     ]

@@ -54,7 +54,7 @@ def _limits(source: Source) -> list[str]:
     for name in source.metrics:
         n = int(name.partition("@")[2]) if name.partition("@")[2].isdigit() else 0
         if n > database:
-            said.append(f"{name} counts all {database} images of the database, which has no more.")
+            said.append(f"{name} counts all {database} images: the database has no more.")
         elif name.startswith("precision@") and largest is not None and n > largest:
             said.append(f"{name} can't exceed {largest / n:.3g}: no class has more than {largest} images.")
     return said

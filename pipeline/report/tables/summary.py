@@ -34,7 +34,7 @@ def summary(source: Source) -> Table:
     caption = [
         f"Comparisons of {source.map_label} with {BASELINE} over all methods and code lengths of the results table.",
         f"α is {source.about['significance']}.",
-        "The sign test treats them as independent, which they aren't quite: all share the images.",
+        "The sign test assumes independent comparisons. These share their images, so it is only approximate.",
     ]
     return Table(
         "summary",

@@ -59,14 +59,13 @@ def starred(row: Row, name: str, source: Source) -> Value:
     return replace(value, star=value.text != NONE and significant(row, f"{name}_p_value", source))
 
 
-def change(value: Value, baseline: Value, column: str, digits: int = 4) -> tuple[Value, Value]:
+def change(value: Value, baseline: Value, column: str) -> tuple[Value, Value]:
     """Difference and relative improvement of a mean over the baseline's.
 
     Args:
         value: the mean.
         baseline: the baseline's mean.
         column: prefix of the two values' columns.
-        digits: decimals of the difference.
 
     Returns:
         the difference, and the improvement in percent; n/a if either mean is missing, the improvement also if the
@@ -76,7 +75,7 @@ def change(value: Value, baseline: Value, column: str, digits: int = 4) -> tuple
     if own is None or base is None:
         reason = value.reason if own is None else f"no {BASELINE}"
         return missing(f"{column}_difference", reason, shown=False), missing(f"{column}_percent", reason, shown=False)
-    difference = Value(signed(own - base, digits), repr(own - base), f"{column}_difference")
+    difference = Value(signed(own - base, 4), repr(own - base), f"{column}_difference")
     if base <= 0:
         return difference, missing(f"{column}_percent", f"{BASELINE} is not above 0", shown=False)
     percent = 100 * (own - base) / base

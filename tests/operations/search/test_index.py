@@ -156,8 +156,15 @@ def test_what_is_added_counts_when_it_is_published(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time_adds(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
     with locked(tmp_path), pytest.raises(UserError, match="another process adds to this index"), locked(tmp_path):
         pass
+
+
+def test_what_is_no_index_is_not_locked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no index, since it has no manifest.json"), locked(tmp_path / "wrong"):
+        pass
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_items_are_known_by_their_content(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_a_picture_of_the_study_is_found_as_table_json_and_page(finished: Projec
         (("search", "{made}", "params.yaml"), "params.yaml: not an image of a known kind"),
         (("search", "{made}", "1797"), "no item 1797; expected 0 to 1796"),
         (("search", "{made}", "1", "-k", "0"), "number of results: expected 1 to 1,000; found 0"),
+        (("search", "{made}", "1", "--html", "no/page.html"), "--html: no/page.html can't be written (No such file"),
         (("search", "results", "1"), "results: no index, since it has no manifest.json"),
         (("index", "csq-wr-16", "--kind", "tree"), "unknown kind of index 'tree'; expected one of flat, hnsw, ivf"),
         (("index", "csq-wx-16"), "found 'csq-wx-16' (did you mean 'csq-wr-16'?)"),

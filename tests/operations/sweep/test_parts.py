@@ -46,13 +46,21 @@ def test_progress_counts_cells_by_method() -> None:
     assert lines[2].startswith("1/4 cells, 4/8 stages, 0 running, 1 cells failed; ")
     assert lines[2].endswith(" cells/min, 0:08 left"), "four stages of four seconds, two at a time"
     progress.started(calls[6])
-    assert "1 running (train)" in progress.lines(2)[-1] and "left" in progress.lines(2)[-1]
-    progress.started(Call("features@plain", ("python -m stages.features",), ".", ()))
-    assert "2 running (features, train)" in progress.lines(2)[-1]
-    assert "? left" in progress.lines(2)[-1], "a kind that has not been timed yet may take much longer"
+    assert "1 running (train)" in progress.lines(2)[-1]
     progress.show(2)
     progress.show(2)
     assert stream.getvalue().count("\n") == 1, "elsewhere than on a terminal a line now and then"
+
+
+def test_time_left_is_a_lower_bound_while_a_kind_of_stage_has_not_been_timed() -> None:
+    progress = Progress([call(stage, "csq", seed) for stage in ("tune", "train") for seed in (0, 1)], io.StringIO())
+    progress.ended(progress.calls[0], "run", 60.0)
+    assert progress.lines(2)[-1].endswith(", more than 0:30 left")
+    progress.ended(progress.calls[2], "run", 10.0)
+    assert progress.lines(2)[-1].endswith(", 0:35 left")
+    for one in progress.calls:
+        progress.ended(one, "current")
+    assert progress.lines(2)[-1].endswith(", 0:00 left")
 
 
 def test_a_terminal_gets_a_line_a_method() -> None:
@@ -69,8 +77,8 @@ def test_a_terminal_gets_a_line_a_method() -> None:
     assert "  csq   1/1 cells" in stream.getvalue() and "  dsdh  0/1 cells" in stream.getvalue()
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(None, "?"), (0, "0:00"), (65.4, "1:05"), (3661, "1:01:01")])
-def test_the_clock(seconds: float | None, said: str) -> None:
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (65.4, "1:05"), (3661, "1:01:01")])
+def test_the_clock(seconds: float, said: str) -> None:
     assert clock(seconds) == said
 
 

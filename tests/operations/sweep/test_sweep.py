@@ -204,7 +204,7 @@ def test_params_that_are_edited_meanwhile_count_for_the_next(swept: Swept) -> No
     [
         (("nothing",), {}, "Stage 'nothing' not found inside 'dvc.yaml' file"),
         ((), {"RAY_ADDRESS": "127.0.0.1:9"}, "workers are for this machine"),
-        (("--gpu-share=2",), {}, "--gpu-share must be above 0 and at most 1, found 2.0"),
+        (("--gpu-share=2",), {}, "2.0 is not in the range 0<x<=1"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments: tuple[str, ...], env: dict[str, str], said: str, swept: Swept) -> None:

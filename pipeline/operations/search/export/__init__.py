@@ -47,6 +47,7 @@ def export(index: Path, target: str, folder: Path | None = None) -> str:
         UserError: unknown target, no index, a folder with something else, or what ``Target.write`` refuses.
     """
     writer = _REGISTRY.create(target)
+    index = index.absolute()
     folder = folder or index.with_name(f"{index.name}-{target}")
     # An export replaces the folder, so a folder that may be anything else is left alone.
     if folder.exists() and not (folder / ABOUT).exists() and not (folder.is_dir() and not any(folder.iterdir())):

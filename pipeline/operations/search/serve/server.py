@@ -38,7 +38,8 @@ def serve(folder: Path, host: str, port: int) -> str:
         address, port = listener.getsockname()[:2]
         local = ipaddress.ip_address(address).is_loopback
         if not local:
-            print(f"warning: who reaches {address}:{port} can search this index and see its images", file=sys.stderr)
+            warning = f"warning: anyone who can reach {address}:{port} can search this index and see its images"
+            print(warning, file=sys.stderr)
         service = Service(folder)
         try:
             name = f"[{address}]" if ":" in address else address
@@ -59,7 +60,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as why:
         if why.errno == errno.EADDRINUSE:
-            raise UserError(f"serve: port {port} is taken; try `--port {port + 1}`") from None
+            raise UserError(f"serve: port {port} is taken; `--port 0` takes a free one") from None
         raise UserError(f"serve: can't listen on {host}, port {port}: {why.strerror}") from None
     return listener
 

@@ -17,6 +17,8 @@ from pipeline.runtime.machine import cores
 
 #: Pictures decoded at the same time, at most: a picture at the limit of pixels takes up to 1.5 GB while it is decoded.
 DECODERS = 2
+#: Scans of a JPEG that are decoded at most; real ones have fewer than 20.
+SCANS = 500
 
 
 class Service:
@@ -112,15 +114,15 @@ def shown(item: Item) -> dict[str, Any]:
     return {"id": item.id, "name": item.name, "labels": item.labels}
 
 
-def check_scans(picture: bytes, most: int = 500) -> None:
-    """Refuse a JPEG with so many scans that decoding it would take minutes; real ones have fewer than 20.
+def check_scans(picture: bytes) -> None:
+    """Refuse a JPEG with so many scans that decoding it would take minutes.
 
     Raises:
-        UserError: there are more than ``most``.
+        UserError: there are more than ``SCANS``.
     """
     # A scan begins with the marker FF DA, which can't occur in compressed data.
-    if picture.startswith(b"\xff\xd8") and picture.count(b"\xff\xda") > most:
-        raise UserError(f"picture: a JPEG with more than {most} scans is not decoded")
+    if picture.startswith(b"\xff\xd8") and picture.count(b"\xff\xda") > SCANS:
+        raise UserError(f"picture: a JPEG with more than {SCANS} scans is not decoded")
 
 
 def _vector(query: bytes) -> Array:

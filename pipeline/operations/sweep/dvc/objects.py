@@ -79,11 +79,13 @@ def fetch(repo: "Repo", remote: str, given: list[Entry]) -> None:
     """Copy objects from a remote to the cache, and check them out at their paths.
 
     Raises:
-        UserError: an object couldn't be copied.
+        UserError: an object couldn't be copied or checked out.
     """
     _transfer(repo, remote, given, repo.cloud.pull)
-    for out in _outputs(repo, given).outs:
-        out.checkout(force=True)
+    stage = _outputs(repo, given)
+    with in_a_line(stage):
+        for out in stage.outs:
+            out.checkout(force=True)
 
 
 def _transfer(repo: "Repo", remote: str, given: list[Entry], how: Any) -> None:

@@ -8,7 +8,7 @@ numbers shown; if the paper prints a percentage that its numbers contradict, a n
 from collections.abc import Iterable
 
 from pipeline.aggregation import BASELINE
-from pipeline.report.published.records import Record
+from pipeline.report.published.records import Record, improvement_over
 from pipeline.report.tables.model import NONE, Column, Value
 from pipeline.report.tables.papers.layout import (
     Grid,
@@ -68,7 +68,7 @@ def _cell(records: list[Record], method: str, quantizer: str, place: Place) -> V
     more = [spread] * bool(spread)
     notes = [record.note] * bool(record.note)
     if quantizer != BASELINE:
-        percent = _improvement(record, baseline)
+        percent = improvement_over(record, baseline)
         text += f" / {NONE}" if percent is None else f" / {signed(percent, 1)}%"
         exact = "" if percent is None else repr(percent)
         more.append(Value(text, exact, f"{place.name}_improvement_percent"))
@@ -76,14 +76,6 @@ def _cell(records: list[Record], method: str, quantizer: str, place: Place) -> V
         if baseline is not None and contradicts(record, baseline):
             notes.append(f"printed: {record.printed}%")
     return Value(text, record.text, place.name, note="; ".join(notes), star=record.star, more=tuple(filter(None, more)))
-
-
-def _improvement(record: Record, baseline: Record | None) -> float | None:
-    if record.value is None or baseline is None or baseline.value is None or baseline.value <= 0:
-        return None
-    if record.improvement:
-        return float(record.improvement)
-    return 100 * (record.value - baseline.value) / baseline.value
 
 
 def _printed_caption(records: list[Record]) -> list[str]:

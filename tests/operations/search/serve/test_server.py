@@ -182,7 +182,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_what_is_wrong_at_the_start_is_one_line(index: Path, server: Server, tmp_path: Path) -> None:
     taken = command(str(index), "--port", str(server.port))
     assert (taken.returncode, taken.stdout) == (1, "")
-    assert taken.stderr == f"error: serve: port {server.port} is taken; try `--port {server.port + 1}`\n"
+    assert taken.stderr == f"error: serve: port {server.port} is taken; `--port 0` takes a free one\n"
     none = command(str(tmp_path), "--port", "0")
     assert none.returncode == 1 and none.stderr.count("\n") == 1 and "no index" in none.stderr
     elsewhere = command(str(index), "--port", "0", "--host", "192.0.2.1")
@@ -193,7 +193,7 @@ def test_what_is_wrong_at_the_start_is_one_line(index: Path, server: Server, tmp
 
 def test_other_machines_are_let_in_with_a_warning(index: Path, tmp_path: Path) -> None:
     with served(index, tmp_path, "--host", "0.0.0.0") as server:
-        assert server.log.read_text().count("\n") == 1 and server.log.read_text().startswith("warning: who reaches")
+        assert server.log.read_text().count("\n") == 1 and server.log.read_text().startswith("warning: anyone")
         server.host = "127.0.0.1"
         assert server.ask("/health", headers={"host": "my.machine.example"}).status == 200
 
