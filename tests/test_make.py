@@ -37,8 +37,8 @@ def made(folder: Path) -> Project:
     return project
 
 
-@pytest.mark.parametrize("parent", ["phd notes é", 'the $HOME #1 & "more"'])
-def test_no_target_leaves_a_folder_whose_name_has_blanks(tmp_path: Path, parent: str) -> None:
+def test_no_target_leaves_a_folder_whose_name_has_blanks(tmp_path: Path) -> None:
+    parent = 'phd notes é $HOME #1 & "more"'
     (tmp_path / parent.split()[0]).mkdir()
     (tmp_path / parent.split()[0] / "thesis.tex").write_text("years of work")
     project = made(tmp_path / parent / "h")

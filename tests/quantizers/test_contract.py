@@ -194,4 +194,4 @@ def test_no_argument_has_a_name_that_is_training_s(
     monkeypatch.setattr("pipeline.runtime.registry.file_names", lambda folder: [f"mine_{argument}"])
     with pytest.raises(UserError) as error:
         quantizers.create(f"mine_{argument}")
-    one_line(error, "argument", repr(argument), "another name")
+    one_line(error, "argument", repr(argument), "rename it")
