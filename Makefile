@@ -112,7 +112,7 @@ clean: ## remove .venv and caches; results and the DVC cache stay
 	.venv/bin/python -m pip install --quiet -r requirements-onnx.txt
 	@touch $@
 
-.venv/.search: requirements-search.txt .venv/.repro
+.venv/.search: requirements-search.txt requirements-onnx.txt .venv/.repro
 	.venv/bin/python -m pip install --quiet -r requirements-search.txt
 	@touch $@
 

@@ -3,24 +3,31 @@
     python -m benchmarks.encode [--backbones cnn:32 efficientnet_lite0:192] [--rounds 5]
 
 The picture is a JPEG of 960 x 640 pixels. *Decode* is what ``Encoder.pixels`` does: read, rotate, cut, resize.
-*Network* is ``Encoder.codes_of`` for one image, and for 8 images, per image. Weights are random, which changes no time.
-All cores; medians of the rounds.
+*Network* is ``Encoder.codes_of`` for one image, and for 8 images, per image: by torch, and by ONNX Runtime, which an
+index uses. Weights are random, which changes no time. All cores; medians of the rounds.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from pipeline.encoding import device as devices
+from pipeline.encoding.head import LINEAR
 from pipeline.encoding.network import build
-from pipeline.operations.model.encoder import Encoder
+from pipeline.operations.model.encoder import ABOUT, ONNX, WEIGHTS, Encoder
+from pipeline.operations.model.onnx_file import export
 from pipeline.params import schema
+from pipeline.runtime.outputs import write_json
 
 BACKBONES = [
     "cnn:32", "alexnet:224", "resnet18:224", "vgg11:224",
@@ -40,12 +47,20 @@ def photo() -> bytes:
     return stream.getvalue()
 
 
-def encoder(name: str, size: int) -> Encoder:
+def encoders(name: str, size: int) -> tuple[Encoder, Encoder]:
+    """By torch, and by ONNX Runtime."""
     compute = devices.choose(
         {"device": "cpu", "precision": "float32", "numerics": "native", "threads": torch.get_num_threads()}
     )
-    section: schema.Backbone = {"name": name, "weights": "none", "input_size": size, "frozen": False}
-    return Encoder(build(section, BITS, compute).eval(), image_size=size)
+    section: schema.Backbone = {"name": name, "weights": "none", "input_size": size, "frozen": True}
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        about = {"backbone": section, "bits": BITS, "precision": "float32", "image_size": size, "head": LINEAR}
+        network = build(section, BITS, compute, LINEAR).eval()
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
+        write_json(folder / ABOUT, about)
+        export(name, folder, folder / ONNX)
+        return Encoder(network, image_size=size), Encoder.load(folder, "cpu")
 
 
 def milliseconds(run: Callable[[], object], rounds: int) -> float:
@@ -59,12 +74,16 @@ def milliseconds(run: Callable[[], object], rounds: int) -> float:
 
 
 def row(name: str, size: int, rounds: int) -> str:
-    picture, made = photo(), encoder(name, size)
-    image = made.pixels(picture)
-    decode = milliseconds(lambda: made.pixels(picture), rounds)
-    one = milliseconds(lambda: made.codes_of(image[None]), rounds)
-    eight = milliseconds(lambda: made.codes_of(np.stack([image] * 8)), rounds) / 8
-    return f"| {name} | {size} | {decode:.1f} | {one:.1f} | {eight:.1f} | {decode + one:.1f} |"
+    picture, (by_torch, by_onnx) = photo(), encoders(name, size)
+    image = by_torch.pixels(picture)
+    eight = np.stack([image] * 8)
+    decode = milliseconds(lambda: by_torch.pixels(picture), rounds)
+    network = [
+        milliseconds(partial(made.codes_of, images), rounds) / len(images)
+        for made in (by_torch, by_onnx)
+        for images in (image[None], eight)
+    ]
+    return f"| {name} | {size} | {' | '.join(f'{value:.1f}' for value in [decode, *network])} |"
 
 
 def main() -> None:
@@ -72,7 +91,7 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=BACKBONES, metavar="NAME:PIXELS")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    names = ("pixels", "decode (ms)", "network, one image (ms)", "network, of 8 (ms each)", "one picture (ms)")
+    names = ["pixels", "decode"] + [f"{by}, {how}" for by in ("torch", "ONNX") for how in ("one image", "each of 8")]
     print(f"| backbone | {' | '.join(names)} |\n| --- |{' ---: |' * len(names)}")
     for backbone in given.backbones:
         name, size = backbone.split(":")

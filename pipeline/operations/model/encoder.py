@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +19,7 @@ from pipeline.encoding import device as devices
 from pipeline.encoding.device import Compute
 from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import HashNetwork, load, load_head
+from pipeline.operations.model.onnx_network import OnnxNetwork
 from pipeline.preparation.square import FORMATS, Pixels, reason, square
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.machine import cores
@@ -26,6 +28,8 @@ Picture = bytes | Path
 Device = Literal["auto", "cpu", "cuda"]
 #: The files of a model's folder; ``pipeline.operations.model.files`` writes them.
 ABOUT, WEIGHTS = "about.json", "weights.safetensors"
+#: A file that may lie beside them; ``pipeline.operations.model.onnx_file.export`` writes it.
+ONNX = "network.onnx"
 #: Maximum number of bytes of decoded pictures that are held at a time.
 BYTES = 1 << 27
 #: Maximum number of pictures that are decoded at the same time: each may take 300 MB before it is resized.
@@ -39,7 +43,7 @@ class Encoder:
     device, or with another number of threads, an output close to 0 may get the other sign by rounding.
 
     Args:
-        network: the network in evaluation mode.
+        network: the network in evaluation mode; or its ONNX file, which computes the same apart from rounding.
         image_size: S, side in pixels of the arrays that the network reads; None if it reads vectors.
         num_features: D, the length of a vector; None if the network reads images.
 
@@ -56,7 +60,9 @@ class Encoder:
         (3, 2)
     """
 
-    def __init__(self, network: HashNetwork, image_size: int | None, num_features: int | None = None) -> None:
+    def __init__(
+        self, network: HashNetwork | OnnxNetwork, image_size: int | None, num_features: int | None = None
+    ) -> None:
         self.network, self.image_size, self.code_length = network, image_size, network.code_length
         self._shape = (image_size, image_size, 3) if image_size is not None else (num_features,)
 
@@ -64,8 +70,9 @@ class Encoder:
     def load(cls, folder: Path, device: Device = "auto") -> "Encoder":
         """Load the network that ``pipeline.operations.model.files.write`` wrote.
 
-        It switches TensorFloat-32 off in its process. A network trained in bfloat16 also computes in bfloat16 on a CPU
-        without such instructions, which is slow; a line is printed about it.
+        On a CPU, ONNX Runtime computes it if the folder also has ``network.onnx`` and the package is installed. Else
+        TensorFloat-32 is switched off in the process, and a network trained in bfloat16 also computes in bfloat16 on a
+        CPU without such instructions, which is slow; a line is printed about it.
 
         Args:
             folder: the folder with ``about.json`` and ``weights.safetensors``.
@@ -75,9 +82,14 @@ class Encoder:
             UserError: the folder holds no such network, a package that it needs is missing, or there is no such device.
         """
         about = described(folder)
-        section = {"precision": about["precision"], "numerics": "native", "threads": torch.get_num_threads()}
-        compute = devices.choose({**section, "device": _device(device)})  # type: ignore[typeddict-item]
-        return cls(network(folder, compute), about["image_size"], about.get("num_features"))
+        where, threads = _device(device), torch.get_num_threads()
+        loaded: HashNetwork | OnnxNetwork
+        if where == "cpu" and (folder / ONNX).exists() and find_spec("onnxruntime"):
+            loaded = _onnx(folder, about["bits"], threads)
+        else:
+            section = {"precision": about["precision"], "numerics": "native", "threads": threads, "device": where}
+            loaded = network(folder, devices.choose(section))  # type: ignore[arg-type]
+        return cls(loaded, about["image_size"], about.get("num_features"))
 
     def pixels(self, picture: Picture) -> Pixels:
         """Decode a picture as ``prepare`` does: rotated as its EXIF data says, central square, resized, RGB.
@@ -131,6 +143,8 @@ class Encoder:
         self._check(arrays)
         if not len(arrays):
             return np.empty((0, self.code_length), np.float32)
+        if isinstance(self.network, OnnxNetwork):
+            return self.network.outputs(arrays)
         found: npt.NDArray[np.float32] = outputs(
             self.network, arrays, np.arange(len(arrays)), self.network.device
         ).numpy()
@@ -200,9 +214,19 @@ def network(folder: Path, compute: Compute) -> HashNetwork:
         raise _no_network(folder, error) from None
 
 
+def _onnx(folder: Path, code_length: int, threads: int) -> OnnxNetwork:
+    try:
+        return OnnxNetwork(folder / ONNX, code_length, threads)
+    except Exception as error:  # ONNX Runtime raises types of its own
+        raise UserError(f"{folder / ONNX}: can't be read ({_line(error)}); remove it, or write it again") from None
+
+
 def _no_network(folder: Path, why: Exception) -> UserError:
-    text = f"{type(why).__name__}: {(str(why).splitlines() or [''])[0]}"
-    return UserError(f"{folder}: expected a network's {ABOUT} and {WEIGHTS}, which belong together ({text})")
+    return UserError(f"{folder}: expected a network's {ABOUT} and {WEIGHTS}, which belong together ({_line(why)})")
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _device(name: str) -> Device:

@@ -20,7 +20,6 @@ from pipeline.operations.model.encoder import described, network
 from pipeline.operations.model.files import write
 from pipeline.params import Params
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Cell
 
 #: Packages that torch needs to write ONNX.
 PACKAGES = ("onnx", "onnxscript")
@@ -45,22 +44,26 @@ def write_onnx(params: Params, name: str, file: Path) -> str:
     Raises:
         UserError: a package is missing, there is no such cell, its files are missing, or the file can't be written.
     """
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise UserError(f"onnx: it needs the package {missing[0]}; run `pip install -r requirements-onnx.txt`")
+    if missing := missing_package():
+        raise UserError(f"onnx: it needs the package {missing}; run `pip install -r requirements-onnx.txt`")
     if file.is_dir() or not file.parent.is_dir():
         raise UserError(f"onnx: {file}: expected FILE=<a file in an existing folder>")
     cell = named(params, name, "onnx")
     with TemporaryDirectory() as folder, _replaced(file) as partial:
         write(params, cell, Path(folder))
-        return f"{file}: the network of {cell.name}; {export(cell, Path(folder), partial)}"
+        return f"{file}: the network of {cell.name}; {export(cell.name, Path(folder), partial)}"
 
 
-def export(cell: Cell, folder: Path, file: Path) -> str:
+def missing_package() -> str | None:
+    """A package that ``export`` needs and that isn't installed."""
+    return next((package for package in PACKAGES if find_spec(package) is None), None)
+
+
+def export(name: str, folder: Path, file: Path) -> str:
     """Write the network in a model's folder as an ONNX file; see ``write_onnx``.
 
     Args:
-        cell: its name and code length are written as metadata.
+        name: the cell's; it and the code length are written as metadata.
         folder: the folder that ``pipeline.operations.model.files.write`` wrote.
         file: the file to write.
 
@@ -70,24 +73,24 @@ def export(cell: Cell, folder: Path, file: Path) -> str:
     about = described(folder)
     size = about["image_size"]
     shape = (about["num_features"],) if size is None else (size, size, 3)
-    name, kind = ("vectors", torch.float32) if size is None else ("images", torch.uint8)
+    given, kind = ("vectors", torch.float32) if size is None else ("images", torch.uint8)
     whole = Whole(network(folder, Compute(torch.device("cpu"), "float32")), size).eval()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             whole,
             (torch.zeros((2, *shape), dtype=kind),),  # two: torch would take a single one for a fixed number
-            input_names=[name],
+            input_names=[given],
             output_names=["codes", "u"],
             dynamic_shapes=({0: torch.export.Dim("n")},),
             dynamo=True,
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props.update({"cell": cell.name, "code_length": str(cell.bits)})
+        program.model.metadata_props.update({"cell": name, "code_length": str(about["bits"])})
         program.save(file, external_data=False)
-    sides, bytes_ = ", ".join(map(str, shape)), -(-cell.bits // 8)
+    sides, bits = ", ".join(map(str, shape)), about["bits"]
     number = str(kind).removeprefix("torch.")
-    return f"input {name} (n, {sides}) {number}, outputs codes (n, {bytes_}) uint8 and u (n, {cell.bits}) float32"
+    return f"input {given} (n, {sides}) {number}, outputs codes (n, {-(-bits // 8)}) uint8 and u (n, {bits}) float32"
 
 
 class Whole(nn.Module):

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.codes import pack, sign, unpack
 from pipeline.operations.model import onnx_file
-from pipeline.operations.model.encoder import Encoder
+from pipeline.operations.model.encoder import ONNX, Encoder
 from pipeline.operations.model.onnx_file import export, write_onnx
+from pipeline.operations.model.onnx_network import OnnxNetwork
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.layout import Cell
 from tests.messages import one_line
 from tests.operations.model.conftest import Trained
 from tests.operations.model.making import of_images, of_vectors
@@ -52,12 +52,12 @@ NETWORKS: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_file_gives_the_networks_codes(name: str, tmp_path: Path) -> None:
+def test_the_file_gives_the_networks_codes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "efficientnet_lite0":
         pytest.importorskip("efficientnet_lite_pytorch", reason="requirements-offline.txt isn't installed")
     bits = NETWORKS[name](tmp_path / "model").code_length
     about = tmp_path / "model" / "about.json"
-    said = export(Cell("csq", "wr", bits, 0), tmp_path / "model", tmp_path / "network.onnx")
+    said = export("csq-wr-0", tmp_path / "model", tmp_path / "network.onnx")
     about.write_text(about.read_text().replace("bfloat16", "float32"))  # the file's layers compute in float32
     encoder = Encoder.load(tmp_path / "model", "cpu")
     random = np.random.default_rng(0)
@@ -73,6 +73,13 @@ def test_the_file_gives_the_networks_codes(name: str, tmp_path: Path) -> None:
     assert np.array_equal(codes, pack(sign(u)))
     alike(codes, encoder.codes_of(arrays), expected)
     assert np.array_equal(run(tmp_path / "network.onnx", **{given: arrays[:1]})[0], codes[:1])
+    monkeypatch.setattr(OnnxNetwork, "batch_size", 7)  # 30 inputs are several batches, the last of them smaller
+    (tmp_path / "network.onnx").rename(tmp_path / "model" / ONNX)
+    beside = Encoder.load(tmp_path / "model", "cpu")
+    assert isinstance(beside.network, OnnxNetwork)
+    np.testing.assert_allclose(beside.outputs_of(arrays), expected, atol=UNSURE / 2)
+    alike(beside.codes_of(arrays), encoder.codes_of(arrays), expected)
+    assert beside.codes_of(arrays[:0]).shape == (0, -(-bits // 8))
 
 
 def test_a_cells_file_gives_the_codes_of_the_encode_stage(
@@ -116,6 +123,14 @@ def test_missing_packages_are_one_line(trained: Trained, tmp_path: Path, monkeyp
     line = "onnx: it needs the package onnx_not_installed; run `pip install -r requirements-onnx.txt`"
     with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
         write_onnx(trained.params, "csq-original-16", tmp_path / "network.onnx")
+
+
+def test_a_damaged_file_in_a_models_folder_is_one_line(tmp_path: Path) -> None:
+    of_images(tmp_path)
+    (tmp_path / ONNX).write_bytes(b"not a network")
+    with pytest.raises(UserError) as error:
+        Encoder.load(tmp_path, "cpu")
+    one_line(error, f"{tmp_path / ONNX}: can't be read (", "remove it, or write it again")
 
 
 def test_a_file_is_replaced_by_a_whole_one_or_stays(tmp_path: Path) -> None:

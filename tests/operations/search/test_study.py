@@ -12,13 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.operations.search.build import _computed
+from pipeline.codes import unpack
+from pipeline.encoding.network import HashNetwork
+from pipeline.operations.model import onnx_file
+from pipeline.operations.model.encoder import Encoder
+from pipeline.operations.model.onnx_network import OnnxNetwork
+from pipeline.operations.search.build import _computed, _write_onnx
 from pipeline.operations.search.index import Index
 from pipeline.operations.search.items import Packed
 from pipeline.params import read as read_params
 from pipeline.preparation import arrays
 from pipeline.runtime.layout import Cell, Layout
 from tests.conftest import Project
+from tests.operations.model.making import of_images
 
 pytestmark = pytest.mark.xdist_group("finished")
 CELL = Cell("csq", "wr", 16, 1)
@@ -94,6 +100,42 @@ def test_every_image_of_the_study_finds_itself(made: Path) -> None:
     codes = np.concatenate(list(index.items.codes()))
     distances, _ = index.nearest(codes, 1)
     assert (distances == 0).all()
+
+
+def test_the_networks_onnx_file_gives_the_stored_codes(finished: Project, made: Path) -> None:
+    assert "model/network.onnx" in json.loads((made / "manifest.json").read_text())["files"]
+    encoder = Encoder.load(made / "model", "cpu")
+    assert isinstance(encoder.network, OnnxNetwork)
+    u = encoder.outputs_of(np.asarray(arrays.load(finished.results / "data" / "prepared").images))
+    sure = np.abs(u) > 1e-4
+    assert np.array_equal((u > 0)[sure], unpack(by_row(made), 16)[sure] > 0)
+    assert sure.mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("precision", "fault", "said"),
+    [
+        ("bfloat16", None, ""),
+        ("float32", "package", "the package onnx_not_installed is missing; run `pip install"),
+        ("float32", "layer", "this network can't be written as ONNX (KeyError)"),
+    ],
+)
+def test_an_index_without_an_onnx_file_says_why(
+    precision: str, fault: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(name: str, folder: Path, file: Path) -> str:
+        file.write_bytes(b"half")
+        raise KeyError("aten.something")
+
+    of_images(tmp_path, precision=precision)
+    if fault == "package":
+        monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx_not_installed",))
+    if fault == "layer":  # no backbone here has one that ONNX doesn't know
+        monkeypatch.setattr(onnx_file, "export", fails)
+    line = _write_onnx(CELL, tmp_path)
+    assert not (tmp_path / "network.onnx").exists()
+    assert isinstance(Encoder.load(tmp_path, "cpu").network, HashNetwork)
+    assert said in line and ("codes of queries are computed by torch" in line) == bool(said)
 
 
 def test_a_group_means_its_best_seed_by_validation(finished: Project, tmp_path: Path) -> None:

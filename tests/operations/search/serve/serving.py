@@ -69,9 +69,11 @@ def write_network(folder: Path, about: dict[str, Any]) -> None:
 
 def write_index(folder: Path, arrays: npt.NDArray[Any], labels: list[list[str]], about: dict[str, Any]) -> Path:
     """An index of images (n, S, S, 3) uint8 or vectors (n, D) float32, by an untrained network."""
-    from pipeline.operations.model.encoder import Encoder
+    from pipeline.operations.model.encoder import ONNX, Encoder
+    from pipeline.operations.model.onnx_file import export
 
     write_network(folder / MODEL, about)
+    export("csq-wr-32-0", folder / MODEL, folder / MODEL / ONNX)
     codes = Encoder.load(folder / MODEL).codes_of(arrays)
     items = Items(folder / ITEMS, writable=True)
     items.add(
