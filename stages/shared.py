@@ -4,6 +4,7 @@ Also deletes the features of views that the params no longer name.
 """
 
 import shutil
+from contextlib import suppress
 
 from pipeline.params import Params
 from pipeline.runtime.entry import stage
@@ -15,7 +16,9 @@ def main(params: Params, layout: Layout, of: str) -> None:
     # remain in DVC's cache.
     for folder in layout.inputs.glob("features-*"):
         if folder.name.removeprefix("features-") not in params["features"]["views"]:
-            shutil.rmtree(folder, ignore_errors=True)  # several of these stages may run at the same time
+            while folder.exists():
+                with suppress(FileNotFoundError):  # several of these stages may delete it at the same time
+                    shutil.rmtree(folder)
     with layout.atomic_output(layout.shared(of)):
         pass
 
