@@ -82,8 +82,9 @@ check-shared: .venv/.repro ## name the stages whose results the DVC remote lacks
 schema: .venv/.repro ## after an edit of pipeline/params/schema.py or of a signature: write studies/params.schema.json
 	@python -m pipeline schema
 
+# More workers than two cores: many tests wait for servers and for processes that end.
 test: .venv/.test ## run the tests
-	python -m pytest -n 2 --dist loadgroup $(PYTEST)
+	python -m pytest -n 3 --dist loadgroup $(PYTEST)
 
 test-quick: .venv/.test ## run the tests that need no servers, browsers, training or DVC runs, in under 2 minutes
 	python -m pytest -n 2 --dist loadgroup -m "not slow" $(PYTEST)
