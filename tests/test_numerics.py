@@ -129,7 +129,7 @@ def study(name: str) -> dict[str, Any]:
     content["visualize"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "seeds": [], "images": 20, "perplexity": 4}
     content["compute"]["device"] = "cpu"
     if name == "trained":
-        content["training"]["epochs"] = 1
+        content["training"] |= {"epochs": 1, "validate_every": 1}
         content["batch_size"] |= {"methods": ["dsdh"], "quantizers": ["swd"], "values": [8]}
         content["visualize"]["seeds"] = [0]
         content["informativeness"]["parts"] = ["query"]
