@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pipeline.backbones import Backbone, load_file
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.registry import nearest
 
 
@@ -57,9 +57,8 @@ class Timm(Backbone):
                 copy = _resized(_made(self.model).eval(), size)
                 found = tuple(copy(torch.zeros(1, 3, size, size)).shape)
         except Exception as error:  # every architecture refuses a size in its own way
-            reason = str(error).split("\n")[0].rstrip(".") or "it gives no reason"
             raise UserError(
-                f"backbone.input_size: {self.model} can't take {size} pixels ({reason}); "
+                f"backbone.input_size: {self.model} can't take {size} pixels ({first_line(error).rstrip('.')}); "
                 f"its own size is {self.own_size}"
             ) from None
         if found != (1, self.num_features):
@@ -144,7 +143,7 @@ def _pretrained(model: str, known: Any) -> Any:
             return _timm().create_model(model, pretrained=True, num_classes=0)
     except (OSError, RuntimeError) as error:
         cause = error.__cause__ or error
-        reason = f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else 'no reason given'}"
+        reason = f"{type(cause).__name__}: {first_line(cause)}"
         place = f"model.safetensors from https://huggingface.co/{known.hf_hub_id}" if known.hf_hub_id else known.url
         raise UserError(
             f"backbone.weights: the weights of {model} couldn't be downloaded ({reason}); fetch {place} on a machine "

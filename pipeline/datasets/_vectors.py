@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets import Dataset
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 
 Vectors = npt.NDArray[np.floating[Any]]
 #: Rows that are read at a time.
@@ -53,7 +53,7 @@ class VectorFile:
         except UserError:
             raise
         except Exception as error:  # broken files raise many types
-            first = (str(error).splitlines() or [""])[0]
+            first = first_line(error)
             objects = any(words in first for words in ("Python objects", "Object arrays", "allow_pickle"))
             reason = "it holds Python objects, which can run any code" if objects else first
             raise UserError(f"dataset.path: {file}: can't be read as {file.suffix[1:]} ({reason})") from None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets._vectors import SUFFIXES, VectorDataset, VectorFile, Vectors
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.paths import given
 
 #: Names of the column of labels and of ids, in the order of preference.
@@ -102,7 +102,7 @@ def _read(file: Path) -> tuple[Any, Any]:
             return (found if found.ndim == 2 else found.tolist()), None
         text = file.read_text(encoding="utf-8-sig")
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"dataset.labels: {file}: can't be read ({str(error).splitlines()[0]})") from None
+        raise UserError(f"dataset.labels: {file}: can't be read ({first_line(error)})") from None
     if file.suffix != ".csv":
         return text.removesuffix("\n").split("\n"), None
     try:

@@ -25,7 +25,7 @@ from pipeline.evaluation.cell import evaluate_cell
 from pipeline.params import Params
 from pipeline.preparation import arrays, splits
 from pipeline.runtime import provenance, stored
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.layout import Cell, Layout
 
 #: Draws the split of a seed.
@@ -72,10 +72,8 @@ def _told(what: str, problems: Iterator[str]) -> list[str]:
         for problem in problems:
             lines.append(f"{what}: {problem}")
     except (OSError, ValueError, KeyError, EOFError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        lines.append(
-            f"{what}: a file is missing or broken ({type(error).__name__}: {first}); run `dvc pull` or `dvc repro`"
-        )
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        lines.append(f"{what}: a file is missing or broken ({reason}); run `dvc pull` or `dvc repro`")
     return lines
 
 

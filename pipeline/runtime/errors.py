@@ -1,4 +1,4 @@
-"""``UserError``, which every user mistake raises, and ``Diverged`` for training that diverges."""
+"""``UserError``, which every user mistake raises; ``Diverged`` for training that diverges; messages in one line."""
 
 import re
 
@@ -10,6 +10,11 @@ _NAMED = re.compile(rf"""((?:{_WORDS})["']?\s*[:=]\s*["']?)[^\s"',}}]+""", re.IG
 def hidden(text: str) -> str:
     """Replace passwords in a text by ``***``: in URLs, and after names such as ``password=`` or ``"token": ``."""
     return _NAMED.sub(r"\1***", _BEFORE_AT.sub(r"\1", text))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message; the name of its type if it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class UserError(ValueError):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.runtime import provenance
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def array(file: Path, dtype: str, ndim: int, *, items: int | None = None, mapped
     except FileNotFoundError:
         raise damaged(file, "missing") from None
     except (ValueError, EOFError, OSError) as error:
-        raise damaged(file, f"cut short, or no array ({_first_line(error)})") from None
+        raise damaged(file, f"cut short, or no array ({first_line(error)})") from None
     if not intact or found.dtype != np.dtype(dtype) or found.ndim != ndim:
         kind = f"{found.dtype} in {found.ndim} dimensions" if intact else "an archive"
         raise damaged(file, f"expected {dtype} in {ndim} dimensions, found {kind}")
@@ -67,7 +67,7 @@ def weights(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise damaged(file, "missing") from None
     except (SafetensorError, OSError) as error:
-        raise damaged(file, f"cut short, or no weights ({_first_line(error)})") from None
+        raise damaged(file, f"cut short, or no weights ({first_line(error)})") from None
 
 
 def table(file: Path) -> "pd.DataFrame":
@@ -84,7 +84,7 @@ def table(file: Path) -> "pd.DataFrame":
     except FileNotFoundError:
         raise damaged(file, "missing") from None
     except (ValueError, OSError) as error:  # pandas' errors and UnicodeDecodeError are ValueErrors
-        raise damaged(file, f"cut short, or no table ({_first_line(error)})") from None
+        raise damaged(file, f"cut short, or no table ({first_line(error)})") from None
 
 
 def as_recorded(file: Path) -> None:
@@ -102,7 +102,3 @@ def as_recorded(file: Path) -> None:
 @lru_cache(maxsize=4096)
 def _hash(file: Path, *_: int) -> str:
     return provenance.sha256(file)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

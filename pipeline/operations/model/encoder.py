@@ -21,7 +21,7 @@ from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import HashNetwork, load, load_head
 from pipeline.operations.model.onnx_network import OnnxNetwork
 from pipeline.preparation.square import FORMATS, Pixels, reason, square
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.machine import cores
 
 Picture = bytes | Path
@@ -218,15 +218,13 @@ def _onnx(folder: Path, code_length: int, threads: int) -> OnnxNetwork:
     try:
         return OnnxNetwork(folder / ONNX, code_length, threads)
     except Exception as error:  # ONNX Runtime raises types of its own
-        raise UserError(f"{folder / ONNX}: can't be read ({_line(error)}); remove it, or write it again") from None
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{folder / ONNX}: can't be read ({why}); remove it, or write it again") from None
 
 
-def _no_network(folder: Path, why: Exception) -> UserError:
-    return UserError(f"{folder}: expected a network's {ABOUT} and {WEIGHTS}, which belong together ({_line(why)})")
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+def _no_network(folder: Path, error: Exception) -> UserError:
+    why = f"{type(error).__name__}: {first_line(error)}"
+    return UserError(f"{folder}: expected a network's {ABOUT} and {WEIGHTS}, which belong together ({why})")
 
 
 def _device(name: str) -> Device:

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.operations.model.encoder import Encoder
 from pipeline.operations.search.index import MODEL, Found, Index
 from pipeline.operations.search.items import Packed
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 
 
 def search(
@@ -68,7 +68,7 @@ def code_of(index: Index, query: str) -> Packed:
     try:
         vector = np.atleast_2d(np.load(file, allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{file}: can't be read as a vector (.npy): {str(error).splitlines()[0]}") from None
+        raise UserError(f"{file}: can't be read as a vector (.npy): {first_line(error)}") from None
     if vector.dtype.kind != "f" or len(vector) != 1:
         raise UserError(f"{file}: expected one vector of floats; found {vector.dtype} of shape {vector.shape}")
     return encoder.codes_of(vector.astype(np.float32))

@@ -17,7 +17,7 @@ from pipeline.operations.tracking import content, locations
 from pipeline.operations.tracking.content import Entry
 from pipeline.operations.tracking.patience import beat, bounded
 from pipeline.params import Params
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import UserError, first_line
 from pipeline.runtime.layout import Cell, Layout, cells_of
 from pipeline.runtime.machine import cores
 from pipeline.runtime.provenance import Present
@@ -69,13 +69,12 @@ MEANINGS = {
 
 def reason(error: Exception) -> str:
     """A short message for an error of a server or a driver."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, UserError):
-        return lines[0]
+        return first_line(error)
     for words, meaning in MEANINGS.items():
         if words in str(error) and not locations.uri().startswith(locations.SQLITE):
             return f"{locations.shown()} {meaning}"
-    return locations.shown(lines[0])[:200]
+    return locations.shown(first_line(error))[:200]
 
 
 def complete(params: Params) -> Tracked:
