@@ -19,15 +19,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from pipeline.encoding import device as devices
 from pipeline.encoding.head import LINEAR
 from pipeline.encoding.network import build
-from pipeline.operations.model.encoder import ABOUT, ONNX, WEIGHTS, Encoder
+from pipeline.operations.model.encoder import ONNX, Encoder
+from pipeline.operations.model.files import write_folder
 from pipeline.operations.model.onnx_file import export
 from pipeline.params import schema
-from pipeline.runtime.outputs import write_json
 
 BACKBONES = [
     "cnn:32", "alexnet:224", "resnet18:224", "vgg11:224",
@@ -57,8 +56,7 @@ def encoders(name: str, size: int) -> tuple[Encoder, Encoder]:
         folder = Path(made)
         about = {"backbone": section, "bits": BITS, "precision": "float32", "image_size": size, "head": LINEAR}
         network = build(section, BITS, compute, LINEAR).eval()
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
-        write_json(folder / ABOUT, about)
+        write_folder(network.state_dict(), about, folder)
         export(name, folder, folder / ONNX)
         return Encoder(network, image_size=size), Encoder.load(folder, "cpu")
 

@@ -40,8 +40,19 @@ def write(params: Params, cell: Cell, folder: Path) -> None:
     used = used_params(params, cell, layout, _record(cell, layout))
     data = read_json(layout.data / "manifest.json")
     about = _about(used, cell, layout, data)
+    write_folder(_state(used, cell, layout, about), about, folder)
+
+
+def write_folder(state: dict[str, Tensor], about: dict[str, Any], folder: Path) -> None:
+    """Write the two files of a network.
+
+    Args:
+        state: the tensors of a ``HashNetwork``, by name.
+        about: see ``pipeline.operations.model.encoder.described``.
+        folder: an existing folder.
+    """
     # Not save_file, whose file only its owner may read.
-    (folder / WEIGHTS).write_bytes(save(_state(used, cell, layout, about)))
+    (folder / WEIGHTS).write_bytes(save({name: value.detach().contiguous() for name, value in state.items()}))
     write_json(folder / ABOUT, about)
 
 
@@ -82,4 +93,4 @@ def _state(used: Params, cell: Cell, layout: Layout, about: dict[str, Any]) -> d
     features = layout.features(used["features"]["views"][0])
     if digest(whole.backbone) != read_json(features / "manifest.json")["weights"]:
         raise UserError(f"backbone.weights: not those that {features} was made with; put them back, or run `dvc repro`")
-    return {name: value.detach().contiguous() for name, value in whole.state_dict().items()}
+    return whole.state_dict()

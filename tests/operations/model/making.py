@@ -1,16 +1,15 @@
 """Networks as folders, made without training."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from pipeline.encoding.device import Compute
 from pipeline.encoding.head import LINEAR, make_head
 from pipeline.encoding.network import FeatureNetwork, HashNetwork, build
+from pipeline.operations.model.files import write_folder
 
 CPU = torch.device("cpu")
 CNN = {"name": "cnn", "weights": "none", "input_size": 8, "frozen": False}
@@ -51,8 +50,5 @@ def _fit(network: HashNetwork, images: torch.Tensor) -> None:
 
 def _written(folder: Path, network: HashNetwork, about: dict[str, Any]) -> HashNetwork:
     folder.mkdir(exist_ok=True)
-    save_file(
-        {name: value.contiguous() for name, value in network.state_dict().items()}, folder / "weights.safetensors"
-    )
-    (folder / "about.json").write_text(json.dumps(about))
+    write_folder(network.state_dict(), about, folder)
     return network.eval()

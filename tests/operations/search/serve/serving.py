@@ -47,11 +47,11 @@ def picture(pixels: npt.NDArray[np.uint8], kind: str = "PNG") -> bytes:
 def write_network(folder: Path, about: dict[str, Any]) -> None:
     """An untrained network with weights from a fixed seed, as ``files.write`` writes a trained one."""
     import torch
-    from safetensors.torch import save_file
 
     from pipeline.encoding.device import Compute
     from pipeline.encoding.head import make_head
     from pipeline.encoding.network import FeatureNetwork, HashNetwork, build
+    from pipeline.operations.model.files import write_folder
 
     torch.manual_seed(0)
     compute, bits = Compute(torch.device("cpu"), "float32"), about["bits"]
@@ -61,10 +61,7 @@ def write_network(folder: Path, about: dict[str, Any]) -> None:
     else:
         network = build(about["backbone"], bits, compute, about["head"])
     folder.mkdir(parents=True)
-    save_file(
-        {name: value.contiguous() for name, value in network.state_dict().items()}, folder / "weights.safetensors"
-    )
-    (folder / "about.json").write_text(json.dumps(about))
+    write_folder(network.state_dict(), about, folder)
 
 
 def write_index(folder: Path, arrays: npt.NDArray[Any], labels: list[list[str]], about: dict[str, Any]) -> Path:
