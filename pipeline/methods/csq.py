@@ -23,8 +23,9 @@ class CSQ(Method):
     H_K, then of -H_K. Otherwise they are drawn with K/2 random ones (Algorithm 1); see ``shared.centers``. The target
     of an image with several labels is the bitwise majority of its centers.
 
-    Some bits of Hadamard centers are the same for all classes, so they are dead: with C <= 16 classes the bits
-    0, 16, 32, ..., which are 1 of 16, 2 of 32 and 4 of 64 bits.
+    Some bits of Hadamard centers are the same for all classes, so they are dead: with 2^(m-1) < C <= 2^m classes the
+    bits 0, 2^m, 2 * 2^m, .... For 9 to 16 classes these are 1 of 16, 2 of 32 and 4 of 64 bits; for 5 to 8, twice as
+    many.
 
     Deviations: Algorithm 1 requires the average distance to be at least K/2; here the minimum is bounded. The
     own term is a mean over bits where the paper has a sum, so lambda means the same at every K. In a tie of the

@@ -28,13 +28,15 @@ class DSDH(Method):
     are summed over the entries of a vector and averaged over images, so ``eta / mu`` means the same as in the
     paper. The paper has mu, nu, eta = 1, 0.1, 55. The defaults have 0.1 for eta / mu, because with the mean over pairs
     the paper's 55 leaves nothing of the likelihood: validation mAP 0.34 instead of 0.98 on the digits. The candidates
-    of ``original`` in studies/defaults.yaml contain both ratios (``own_weight`` 550 and 1). The classification term
-    carries much of the method: with the quantizer ``none``, 0.96 at mu 0.1 and 0.69 at mu 0.001.
+    of ``original`` in studies/defaults.yaml contain both ratios for the network's loss (``own_weight`` 550 and 1).
+    The classification term carries much of the method: with the quantizer ``none``, the same mAP is 0.96 at mu 0.1 and
+    0.69 at mu 0.001.
 
     Deviations: (1) the classification term is also applied to u, mu |y - W^T u|^2, as part of the similarity
     loss. In the paper it affects the network only through b, that is through the eta term. Without this
     deviation, a quantizer that replaces the eta term would remove the effect of classification on the network.
-    (2) The bank starts with the network's initial outputs for the training set.
+    (2) The bank starts with the network's initial outputs for the training set. (3) A quantizer's ``own_weight``
+    scales the network's part of eta |b - u|^2; the update of B uses ``eta`` alone.
 
     Args:
         mu: weight of the classification term.
