@@ -29,8 +29,8 @@ class DSDH(Method):
     paper. The paper has mu, nu, eta = 1, 0.1, 55. The defaults have 0.1 for eta / mu, because with the mean over pairs
     the paper's 55 leaves nothing of the likelihood: validation mAP 0.34 instead of 0.98 on the digits. The candidates
     of ``original`` in studies/defaults.yaml contain both ratios for the network's loss (``own_weight`` 550 and 1).
-    The classification term carries much of the method: with the quantizer ``none``, the same mAP is 0.96 at mu 0.1 and
-    0.69 at mu 0.001.
+    The classification term carries much of the method: with the quantizer ``none``, 16 bits and seed 0 of the digits,
+    validation mAP is 0.95 at mu 0.1 and 0.70 at mu 0.001.
 
     Deviations: (1) the classification term is also applied to u, mu |y - W^T u|^2, as part of the similarity
     loss. In the paper it affects the network only through b, that is through the eta term. Without this
