@@ -1,0 +1,18 @@
+"""Messages of exceptions in one line."""
+
+import pytest
+
+from pipeline.runtime.errors import first_line
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("first\nsecond"), "first"),
+        (ValueError("\n  first \nsecond"), "first "),
+        (EOFError(), "EOFError"),
+        (OSError("\n"), "OSError"),
+    ],
+)
+def test_first_line(error: Exception, line: str) -> None:
+    assert first_line(error) == line
