@@ -9,7 +9,7 @@ from pipeline.runtime.errors import first_line
     ("error", "line"),
     [
         (ValueError("first\nsecond"), "first"),
-        (ValueError("\n  first \nsecond"), "first "),
+        (ValueError("\nfirst\nsecond"), "first"),
         (EOFError(), "EOFError"),
         (OSError("\n"), "OSError"),
     ],
