@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pipeline.backbones import Backbone, load_file
-from pipeline.runtime.errors import UserError, first_line
+from pipeline.runtime.errors import UserError, first_line, with_type
 from pipeline.runtime.registry import nearest
 
 
@@ -142,8 +142,7 @@ def _pretrained(model: str, known: Any) -> Any:
         with _quiet():
             return _timm().create_model(model, pretrained=True, num_classes=0)
     except (OSError, RuntimeError) as error:
-        cause = error.__cause__ or error
-        reason = f"{type(cause).__name__}: {first_line(cause)}"
+        reason = with_type(error.__cause__ or error)
         place = f"model.safetensors from https://huggingface.co/{known.hf_hub_id}" if known.hf_hub_id else known.url
         raise UserError(
             f"backbone.weights: the weights of {model} couldn't be downloaded ({reason}); fetch {place} on a machine "

@@ -25,7 +25,7 @@ from pipeline.evaluation.cell import evaluate_cell
 from pipeline.params import Params
 from pipeline.preparation import arrays, splits
 from pipeline.runtime import provenance, stored
-from pipeline.runtime.errors import UserError, first_line
+from pipeline.runtime.errors import UserError, with_type
 from pipeline.runtime.layout import Cell, Layout
 
 #: Draws the split of a seed.
@@ -72,8 +72,7 @@ def _told(what: str, problems: Iterator[str]) -> list[str]:
         for problem in problems:
             lines.append(f"{what}: {problem}")
     except (OSError, ValueError, KeyError, EOFError) as error:
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        lines.append(f"{what}: a file is missing or broken ({reason}); run `dvc pull` or `dvc repro`")
+        lines.append(f"{what}: a file is missing or broken ({with_type(error)}); run `dvc pull` or `dvc repro`")
     return lines
 
 

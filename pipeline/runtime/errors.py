@@ -17,6 +17,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def with_type(error: BaseException) -> str:
+    """The name of an exception's type and the first line of its message."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
+
+
 class UserError(ValueError):
     """A mistake that the user can fix.
 

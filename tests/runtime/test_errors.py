@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.runtime.errors import first_line
+from pipeline.runtime.errors import first_line, with_type
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,8 @@ from pipeline.runtime.errors import first_line
 )
 def test_first_line(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+@pytest.mark.parametrize(("error", "line"), [(OSError("a\nb"), "OSError: a"), (EOFError(), "EOFError")])
+def test_with_type(error: Exception, line: str) -> None:
+    assert with_type(error) == line

@@ -21,7 +21,7 @@ from pipeline.encoding.encode import outputs
 from pipeline.encoding.network import HashNetwork, load, load_head
 from pipeline.operations.model.onnx_network import OnnxNetwork
 from pipeline.preparation.square import FORMATS, Pixels, reason, square
-from pipeline.runtime.errors import UserError, first_line
+from pipeline.runtime.errors import UserError, with_type
 from pipeline.runtime.machine import cores
 
 Picture = bytes | Path
@@ -218,12 +218,11 @@ def _onnx(folder: Path, code_length: int, threads: int) -> OnnxNetwork:
     try:
         return OnnxNetwork(folder / ONNX, code_length, threads)
     except Exception as error:  # ONNX Runtime raises types of its own
-        why = f"{type(error).__name__}: {first_line(error)}"
-        raise UserError(f"{folder / ONNX}: can't be read ({why}); remove it, or write it again") from None
+        raise UserError(f"{folder / ONNX}: can't be read ({with_type(error)}); remove it, or write it again") from None
 
 
 def _no_network(folder: Path, error: Exception) -> UserError:
-    why = f"{type(error).__name__}: {first_line(error)}"
+    why = with_type(error)
     return UserError(f"{folder}: expected a network's {ABOUT} and {WEIGHTS}, which belong together ({why})")
 
 
